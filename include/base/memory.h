@@ -1,0 +1,35 @@
+/*
+ * Memory: plain blocks that name what they are for when there is none left, and arenas, which are
+ * one 64-byte aligned block handed out piece by piece and never grown. Nothing is allocated during
+ * a training or sampling step; sizes are planned before and taken once.
+ */
+#ifndef DDPM_BASE_MEMORY_H
+#define DDPM_BASE_MEMORY_H
+
+#include "base/err.h"
+
+#include <stddef.h>
+
+#define MEMORY_ALIGN 64
+
+/* `count` zeroed elements of `size` bytes, 64-byte aligned; free() them. NULL and `err` (which
+ * names `what` and how much was asked for) if there is no room or the product overflows.
+ * A count of 0 gives a block that may be freed but not read. */
+void *memory_new(size_t count, size_t size, const char *what, Err *err);
+
+/* `bytes` rounded up to whole cache lines. */
+size_t memory_round(size_t bytes);
+
+typedef struct {
+    unsigned char *base;
+    size_t size, used; /* bytes */
+} Arena;
+
+/* Take `bytes` (zeroed) for `what`. */
+bool arena_init(Arena *arena, size_t bytes, const char *what, Err *err);
+void arena_release(Arena *arena);
+
+/* The next `bytes`, 64-byte aligned. That they fit is the caller's plan: an assert checks it. */
+void *arena_take(Arena *arena, size_t bytes);
+
+#endif

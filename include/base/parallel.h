@@ -1,0 +1,18 @@
+/*
+ * Threads. Kernels use `#pragma omp parallel for schedule(...)` over tasks whose number and extent
+ * follow from the shapes alone, never from the number of threads, so that results have the same
+ * bits for any number of them. Per-thread scratch is indexed by parallel_thread().
+ */
+#ifndef DDPM_BASE_PARALLEL_H
+#define DDPM_BASE_PARALLEL_H
+
+#include "base/err.h"
+
+/* Call once, at the start of the program and of each test program: sets the number of threads
+ * (0: OMP_NUM_THREADS, or else all cores) and keeps BLAS at one thread inside each. */
+void parallel_setup(int threads);
+
+int parallel_threads(void); /* as many as a parallel region may have */
+int parallel_thread(void);  /* the calling thread's index, 0 .. parallel_threads()-1 */
+
+#endif

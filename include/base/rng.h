@@ -1,0 +1,54 @@
+/*
+ * Random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy
+ * as 1, 2, 3"), a function from (key, counter) to 128 bits with no state. What is drawn depends on
+ * what it is for, not on what was drawn before: no draw depends on the batch split, on the number
+ * of threads, on resuming, or on a grid being sampled in between.
+ *
+ *     key      the seed, 64 bits
+ *     counter  { element / 4, image, step, stream | part << 8 }
+ *
+ * `image` is the index of a sample or the position in a training batch, `step` the training step
+ * or the original t, `part` tells apart uses of one stream (the block whose dropout it is).
+ */
+#ifndef DDPM_BASE_RNG_H
+#define DDPM_BASE_RNG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Only ever appended to: a number that changes changes every run's results. */
+typedef enum {
+    RNG_INIT,          /* initial weights; image and step hold a hash of the tensor's name */
+    RNG_SHUFFLE,       /* the order of an epoch; step holds the epoch */
+    RNG_FLIP,          /* whether a training image is mirrored */
+    RNG_TIMESTEP,      /* t of a training image */
+    RNG_NOISE,         /* epsilon of a training image */
+    RNG_DROPOUT,       /* part holds the block */
+    RNG_X_T,           /* where a sample starts */
+    RNG_SAMPLER_NOISE, /* the noise of a sampling step; step holds the original t */
+    RNG_SHAPES,        /* the procedural data set; image holds the index of the image */
+} RngStream;
+
+typedef struct {
+    uint64_t seed;
+    uint32_t image, step;
+    RngStream stream;
+    uint32_t part; /* below 2^24 */
+} RngKey;
+
+/* Words [4 first_block, 4 (first_block + blocks)) of the stream of `key`. */
+void rng_bits(uint32_t *out, size_t blocks, uint32_t first_block, RngKey key);
+
+/* `n` uniforms in [0, 1), multiples of 2^-24, from element 0 on. */
+void rng_uniform(float *out, size_t n, RngKey key);
+
+/* `n` standard normals from element 0 on, by Box-Muller with our own log, sin and cos, which use
+ * only additions and multiplications (this file is compiled without fused multiply-add) and the
+ * correctly rounded division and square root: every machine draws the same bits. */
+void rng_normal(float *out, size_t n, RngKey key);
+
+/* A whole number in [0, limit), limit >= 1, from the 64 bits of element `index`; its bias is below
+ * 2^-32. */
+uint32_t rng_below(uint32_t limit, uint32_t index, RngKey key);
+
+#endif

@@ -1,0 +1,74 @@
+#include "base/gemm.h"
+
+#include <assert.h>
+#include <cblas.h>
+#include <stddef.h>
+
+Gemm gemm_dims(int m, int n, int k, bool trans_a, bool trans_b, float beta)
+{
+    return (Gemm){.m = m,
+                  .n = n,
+                  .k = k,
+                  .lda = trans_a ? m : k,
+                  .ldb = trans_b ? k : n,
+                  .ldc = n,
+                  .trans_a = trans_a,
+                  .trans_b = trans_b,
+                  .alpha = 1.0f,
+                  .beta = beta};
+}
+
+void gemm(float *c, const float *a, const float *b, Gemm g)
+{
+    assert(g.m > 0 && g.n > 0 && g.k > 0);
+    cblas_sgemm(CblasRowMajor, g.trans_a ? CblasTrans : CblasNoTrans,
+                g.trans_b ? CblasTrans : CblasNoTrans, g.m, g.n, g.k, g.alpha, a, g.lda, b, g.ldb,
+                g.beta, c, g.ldc);
+}
+
+static int min_int(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* Rows or columns in a block: `limit` if the product is large, fewer while that leaves under eight
+ * blocks, down to 64, below which a block is too small for the kernels of BLAS to run well. */
+static void block_size(int *rows, int *columns, Gemm g)
+{
+    *rows = 512, *columns = 512;
+    while (*rows > 64 || *columns > 64) {
+        long blocks = (long)((g.m + *rows - 1) / *rows) * ((g.n + *columns - 1) / *columns);
+        if (blocks >= 8) return;
+        if (*rows > 64 && (min_int(*rows, g.m) >= min_int(*columns, g.n) || *columns == 64))
+            *rows /= 2;
+        else
+            *columns /= 2;
+    }
+}
+
+void gemm_parallel(float *c, const float *a, const float *b, Gemm g)
+{
+    int rows, columns;
+    block_size(&rows, &columns, g);
+    int across = (g.n + columns - 1) / columns, down = (g.m + rows - 1) / rows;
+#pragma omp parallel for schedule(dynamic)
+    for (int block = 0; block < across * down; block++) {
+        int i = block / across * rows, j = block % across * columns;
+        Gemm part = g;
+        part.m = min_int(rows, g.m - i);
+        part.n = min_int(columns, g.n - j);
+        const float *rows_of_a = a + (g.trans_a ? (size_t)i : (size_t)i * (size_t)g.lda);
+        const float *columns_of_b = b + (g.trans_b ? (size_t)j * (size_t)g.ldb : (size_t)j);
+        gemm(c + (size_t)i * (size_t)g.ldc + j, rows_of_a, columns_of_b, part);
+    }
+}
+
+void gemm_setup(void)
+{
+    openblas_set_num_threads(1);
+}
+
+const char *gemm_core_name(void)
+{
+    return openblas_get_corename();
+}

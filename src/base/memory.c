@@ -1,0 +1,49 @@
+#include "base/memory.h"
+
+#include <assert.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+size_t memory_round(size_t bytes)
+{
+    return (bytes + MEMORY_ALIGN - 1) / MEMORY_ALIGN * MEMORY_ALIGN;
+}
+
+void *memory_new(size_t count, size_t size, const char *what, Err *err)
+{
+    if (size != 0 && count > (SIZE_MAX - MEMORY_ALIGN) / size) {
+        err_set(err, ERR_FAILED, "%s: %zu elements of %zu bytes are more than memory can address",
+                what, count, size);
+        return NULL;
+    }
+    size_t bytes = memory_round(count * size + (count * size == 0));
+    void *block = aligned_alloc(MEMORY_ALIGN, bytes);
+    if (!block) {
+        err_set(err, ERR_FAILED, "%s: no memory for %.1f MiB; free some or ask for less", what,
+                (double)bytes / 1048576.0);
+        return NULL;
+    }
+    memset(block, 0, bytes);
+    return block;
+}
+
+bool arena_init(Arena *arena, size_t bytes, const char *what, Err *err)
+{
+    *arena = (Arena){memory_new(bytes, 1, what, err), bytes, 0};
+    return arena->base != NULL;
+}
+
+void arena_release(Arena *arena)
+{
+    free(arena->base);
+    *arena = (Arena){0};
+}
+
+void *arena_take(Arena *arena, size_t bytes)
+{
+    assert(memory_round(bytes) <= memory_round(arena->size) - arena->used);
+    void *piece = arena->base + arena->used;
+    arena->used += memory_round(bytes);
+    return piece;
+}
