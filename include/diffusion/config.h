@@ -1,0 +1,41 @@
+/*
+ * The keys of `diffusion` and `sample` in a config: names and values, each written once here and
+ * used by the config, the command line and the diffusers files alike.
+ */
+#ifndef DDPM_DIFFUSION_CONFIG_H
+#define DDPM_DIFFUSION_CONFIG_H
+
+typedef enum {
+    SCHEDULE_LINEAR,
+    SCHEDULE_QUADRATIC,
+    SCHEDULE_CONSTANT,
+    SCHEDULE_JSD,
+    SCHEDULE_COSINE,
+    SCHEDULE_SIGMOID,
+} ScheduleKind;
+
+typedef enum { PREDICT_EPSILON, PREDICT_X0, PREDICT_MEAN, PREDICT_V } Prediction;
+typedef enum { VARIANCE_FIXED_SMALL, VARIANCE_FIXED_LARGE } Variance;
+typedef enum { LOSS_SIMPLE } Loss;
+typedef enum { SAMPLER_DDPM, SAMPLER_DDIM, SAMPLER_DPMPP } SamplerKind;
+typedef enum { SPACING_LINSPACE, SPACING_LEADING, SPACING_TRAILING, SPACING_QUADRATIC } Spacing;
+
+/* Names by value, ended by NULL, as users type them: "linear", ... "epsilon", "x0", "mean", "v";
+ * "fixed_small", "fixed_large"; "simple"; "ddpm", "ddim", "dpm++"; "linspace", ... */
+extern const char *const schedule_names[];
+extern const char *const prediction_names[];
+extern const char *const variance_names[];
+extern const char *const loss_names[];
+extern const char *const sampler_names[];
+extern const char *const spacing_names[];
+
+typedef struct {
+    int timesteps; /* T */
+    ScheduleKind schedule;
+    double beta_start, beta_end;
+    Prediction prediction;
+    Variance variance;
+    Loss loss;
+} DiffusionConfig;
+
+#endif
