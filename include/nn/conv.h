@@ -1,0 +1,55 @@
+/*
+ * 3x3 convolution, forward and backward. x is [n,h,w,c_in], y [n,h_out,w_out,c_out], the filter w
+ * [3,3,c_in,c_out] (files hold [c_out,c_in,3,3]; model/params.h turns one into the other):
+ *
+ *     y[n,i,j,o] = sum over u, v, c of x[n, s i + u - p, s j + v - p, c] w[u,v,c,o]
+ *
+ * with stride s and zero padding: s = 1 has p = 1 all around; s = 2 has p = 0 and one row and
+ * column of zeros at the bottom and right (TensorFlow's SAME, Ho et al.'s), or p = 1 (`pad` 1).
+ * 1x1 convolutions are nn/linear.h's, over all pixels.
+ *
+ * Stride 1 uses Winograd's F(4x4, 3x3) (Lavin & Gray 2016) where it is faster, im2col and GEMM
+ * otherwise; which one follows from the shape alone.
+ */
+#ifndef DDPM_NN_CONV_H
+#define DDPM_NN_CONV_H
+
+#include <stddef.h>
+
+typedef struct {
+    int n, h, w, c_in, c_out; /* of the input x */
+    int stride;               /* 1 or 2 */
+    int pad;                  /* at the top and left: 1 with stride 1; 0 or 1 with stride 2 */
+} ConvDims;
+
+/* What is added to the convolution's result, each part NULL if there is none. */
+typedef struct {
+    const float *bias;     /* [c_out] */
+    const float *image;    /* [n,c_out], the same for all pixels of an image: the time embedding */
+    const float *residual; /* [n,h_out,w_out,c_out]; may be y itself */
+} ConvAdd;
+
+int conv_out_height(const ConvDims *d);
+int conv_out_width(const ConvDims *d);
+
+/* Floats of scratch that any of the functions below needs. Grows with parallel_threads(). */
+size_t conv_scratch(const ConvDims *d);
+
+/* Floats of the filter as conv_prepare leaves it; 0 if this shape needs no preparing. */
+size_t conv_prepared_size(const ConvDims *d);
+/* Transform the filter once for many calls of conv_forward (while sampling it does not change). */
+void conv_prepare(float *prepared, const float *w, const ConvDims *d);
+
+/* y = x * w + add. `prepared` is conv_prepare's result or NULL. y is overwritten. */
+void conv_forward(float *y, const float *x, const float *w, const float *prepared, ConvAdd add,
+                  const ConvDims *d, float *scratch);
+
+/* dx = the adjoint of x -> x * w applied to dy; dx is overwritten. */
+void conv_backward_input(float *dx, const float *dy, const float *w, const ConvDims *d,
+                         float *scratch);
+
+/* dw += the gradient of the filter; dbias += the sum of dy over images and pixels, unless NULL. */
+void conv_backward_weight(float *dw, float *dbias, const float *dy, const float *x,
+                          const ConvDims *d, float *scratch);
+
+#endif

@@ -1,0 +1,50 @@
+/*
+ * Group normalisation (Wu & He 2018), with SiLU behind it if asked for:
+ *
+ *     y = f(gamma[c] (x - mean[n,g]) / sqrt(var[n,g] + eps) + beta[c]),  f = identity or SiLU
+ *
+ * mean and (biased) variance over the pixels and channels of group g of image n. The input may be
+ * a concatenation [a | b] of channels that is never written down: groups may straddle its border.
+ * The backward pass works from x and the statistics; y is recomputed, not kept.
+ */
+#ifndef DDPM_NN_GROUP_NORM_H
+#define DDPM_NN_GROUP_NORM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct {
+    int n, pixels; /* images, and h w of each */
+    int c_a, c_b;  /* channels of a and of b; c_b is 0 where there is no b */
+    int groups;    /* divides c_a + c_b */
+    float eps;
+    bool silu;
+} GroupNormDims;
+
+typedef struct {
+    const float *a; /* [n,pixels,c_a] */
+    const float *b; /* [n,pixels,c_b] or NULL */
+} GroupNormInput;
+
+/* Floats of scratch for any function below. */
+size_t group_norm_scratch(const GroupNormDims *d);
+
+/* stats [n,groups,2]: mean and 1/sqrt(var + eps), summed in double. */
+void group_norm_stats(float *stats, GroupNormInput x, const GroupNormDims *d, float *scratch);
+
+/* y [n,pixels,c_a+c_b] from x and its statistics. */
+void group_norm_apply(float *y, GroupNormInput x, const float *stats, const float *gamma,
+                      const float *beta, const GroupNormDims *d, float *scratch);
+
+/* da, db: the gradients of a and b, overwritten, or added to where `accumulate` says so for it
+ * (db NULL where c_b is 0). dgamma, dbeta += . `dy` is the gradient of y [n,pixels,c_a+c_b]. */
+typedef struct {
+    float *da, *db;
+    bool accumulate_a, accumulate_b;
+    float *dgamma, *dbeta;
+} GroupNormGrads;
+void group_norm_backward(GroupNormGrads out, const float *dy, GroupNormInput x, const float *stats,
+                         const float *gamma, const float *beta, const GroupNormDims *d,
+                         float *scratch);
+
+#endif
