@@ -1,62 +1,143 @@
-# `make help` lists the targets.
+# `make help` lists the targets. Variables are given as in `make ARCH=x86-64-v2 PREFIX=$HOME/.local`;
+# what depends on a flag that has changed is rebuilt.
 
 CC      = gcc
 ARCH    = native
 BUILD   = build
 PREFIX  = /usr/local
+DESTDIR =
 PROGRAM = ddpm
 VERSION = 0.1.0
 
-PACKAGES  = openblas libcjson zlib stb
+PACKAGES  = openblas libcjson zlib
 WARNINGS  = -Wall -Wextra -Wshadow -Wconversion -Wdouble-promotion -Wmissing-prototypes \
             -Wstrict-prototypes -Wwrite-strings -Wpointer-arith -Wvla -Wundef
 OPTIMISE  = -O3 -march=$(ARCH)
+OPENMP    = -fopenmp
+OPENMP_LD = -fopenmp
 SANITIZE  =
 CPPFLAGS  = -Iinclude -D_GNU_SOURCE -DDDPM_VERSION='"$(VERSION)"' \
-            -DDDPM_SHARE='"$(PREFIX)/share/ddpm"' \
-            $(patsubst -I%,-isystem %,$(shell pkg-config --cflags-only-I $(PACKAGES)))
-CFLAGS    = -std=c11 -g $(OPTIMISE) $(WARNINGS) -fopenmp -ffp-contract=fast $(SANITIZE)
-LDFLAGS   = -fopenmp $(SANITIZE)
-LDLIBS    = $(shell pkg-config --libs openblas libcjson zlib) -lm
+            $(patsubst -I%,-isystem %,$(shell pkg-config --cflags-only-I $(PACKAGES)) $(STB))
+CFLAGS    = -std=c11 -g $(OPTIMISE) $(WARNINGS) $(OPENMP) -ffp-contract=fast $(SANITIZE)
+LDFLAGS   = $(OPENMP_LD) $(SANITIZE)
+LDLIBS    = $(shell pkg-config --libs $(PACKAGES)) -lm
+# Headers only; not every system has a .pc file for them.
+STB       = $(or $(shell pkg-config --cflags-only-I stb 2>/dev/null),-I/usr/include/stb)
+
+# macOS, untested: Apple's clang needs to be shown brew's libomp, pkg-config brew's OpenBLAS.
+ifeq ($(shell uname -s),Darwin)
+BREW     := $(shell brew --prefix)
+CC        = cc
+OPENMP    = -Xpreprocessor -fopenmp -I$(BREW)/opt/libomp/include
+OPENMP_LD = -L$(BREW)/opt/libomp/lib -lomp
+STB       = -I$(BREW)/include/stb
+export PKG_CONFIG_PATH := $(BREW)/opt/openblas/lib/pkgconfig:$(PKG_CONFIG_PATH)
+endif
+
+# Flags of single files. base/rng draws the same normals on every machine: no fused multiply-add
+# there (include/base/rng.h). Where the share folder is matters to the few files that look there.
+CFLAGS_base/rng = -ffp-contract=off
+SHARE           = -DDDPM_SHARE='"$(PREFIX)/share/ddpm"'
 
 SOURCES   = $(sort $(wildcard src/*/*.c))
 OBJECTS   = $(SOURCES:src/%.c=$(BUILD)/%.o)
 LIBRARY   = $(BUILD)/libddpm.a
 SUPPORT   = $(BUILD)/tests/support.o
 TESTS     = $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/*/test_*.c)))
+SCRIPTS   = $(sort $(wildcard tests/*/*.bats))
+IN_SHARE  = $(patsubst src/%.c,$(BUILD)/%.o,$(shell grep -ls DDPM_SHARE src/main.c $(SOURCES)))
 
-all: $(PROGRAM)
+all: $(PROGRAM) ## build ./ddpm (the default)
 
 $(PROGRAM): $(BUILD)/main.o $(LIBRARY)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(CC) $(LDFLAGS) -o $@ $(BUILD)/main.o $(LIBRARY) $(LDLIBS)
 
-$(LIBRARY): $(OBJECTS)
+$(LIBRARY): $(OBJECTS) $(BUILD)/.objects
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(AR) rcs $@ $(OBJECTS)
 
-# The same normals on every machine: no fused multiply-add here (include/base/rng.h).
-$(BUILD)/base/rng.o: CFLAGS += -ffp-contract=off
-
-$(BUILD)/%.o: src/%.c
+$(BUILD)/%.o: src/%.c $(BUILD)/.flags
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(CC) $(CPPFLAGS) $(SHARE) $(CFLAGS) $(CFLAGS_$*) -MMD -MP -c -o $@ $<
 
-$(BUILD)/tests/%.o: tests/%.c
+$(BUILD)/tests/%.o: tests/%.c $(BUILD)/.flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -Itests $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT) $(LIBRARY)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
-tests: $(TESTS)
+# Stamps that hold what the last build was made with; touched only when that changes.
+record = mkdir -p $(@D) && { echo $(1) | cmp -s - $@ || echo $(1) >$@; }
+$(BUILD)/.flags: FORCE
+	@$(call record,$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(LDLIBS))
+$(BUILD)/.share: FORCE
+	@$(call record,$(SHARE))
+$(BUILD)/.objects: FORCE
+	@$(call record,$(OBJECTS))
+$(IN_SHARE): $(BUILD)/.share
 
-# One test program: make run T=base/test_rng
-run: $(BUILD)/tests/$(T)
+# What needs the set-up first is made by a second make, which finds the libraries then; on all cores.
+JOBS   = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell getconf _NPROCESSORS_ONLN))
+REMAKE = $(MAKE) --no-print-directory $(JOBS)
+
+setup: ## install what building, testing and linting need, if it is missing
+	@scripts/setup.sh build test lint
+
+demo: ## train a small model for some minutes and sample a grid from it
+	@scripts/setup.sh build demo
+	@$(REMAKE) all
+	@scripts/demo.sh
+
+test: ## build and run every test; ends in one line: N passed, N failed
+	@scripts/setup.sh build test
+	@$(REMAKE) run-tests
+
+CHECKED = BUILD=$(BUILD)/asan PROGRAM=$(BUILD)/asan/ddpm OPTIMISE='-O1 -march=$(ARCH)' \
+          SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer'
+check: ## every test under AddressSanitizer and UBSan
+	@scripts/setup.sh build test
+	@UBSAN_OPTIONS=print_stacktrace=1 $(REMAKE) run-tests $(CHECKED)
+
+run-tests: $(PROGRAM) $(TESTS)
+	@DDPM=$(abspath $(PROGRAM)) tests/run.sh $(TESTS) $(SCRIPTS)
+
+tests: $(TESTS) ## build the test programs
+
+run: $(BUILD)/tests/$(T) ## one test program: make run T=base/test_rng
 	$<
 
-clean:
+lint: ## format, layers, lengths, shell scripts
+	@scripts/setup.sh build lint
+	@$(REMAKE) run-lint
+
+run-lint: $(OBJECTS)
+	@BUILD=$(BUILD) scripts/lint.sh
+
+format: ## clang-format every source
+	clang-format -i $(SOURCES) $(wildcard src/*.c include/*/*.h tests/*.[ch] tests/*/*.c)
+
+BINDIR = $(DESTDIR)$(PREFIX)/bin
+DATA   = $(DESTDIR)$(PREFIX)/share/ddpm
+DOC    = $(DESTDIR)$(PREFIX)/share/doc/ddpm
+install: all ## copy the program and its configs to $(DESTDIR)$(PREFIX)
+	install -d $(BINDIR) $(DATA)/configs $(DATA)/scripts $(DOC)
+	install -m 755 $(PROGRAM) $(BINDIR)/ddpm
+	install -m 644 configs/*.json $(DATA)/configs
+	install -m 755 scripts/fetch_cifar10.sh $(DATA)/scripts
+	install -m 644 README.md LICENSE CHANGELOG.md $(DOC)
+
+uninstall: ## remove what install copied
+	rm -f $(BINDIR)/ddpm
+	rm -rf $(DATA) $(DOC)
+
+clean: ## remove what was built
 	rm -rf $(BUILD) $(PROGRAM)
 
-.PHONY: all tests run clean
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+FORCE:
+.PHONY: all setup demo test check run-tests tests run lint run-lint format install uninstall clean help FORCE
 .SECONDARY:
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(OBJECTS:.o=.d) $(BUILD)/main.d $(SUPPORT:.o=.d) $(TESTS:=.d)
