@@ -1,5 +1,5 @@
-# `make help` lists the targets. Variables are given as in `make ARCH=x86-64-v2 PREFIX=~/.local`;
-# what depends on a flag that has changed is rebuilt. V=1 shows the commands.
+# `make help` lists the targets. Variables are given as in `make ARCH=x86-64-v2 PREFIX=$HOME/.local`;
+# what depends on a flag that has changed is rebuilt.
 
 CC      = gcc
 ARCH    = native
@@ -8,7 +8,6 @@ PREFIX  = /usr/local
 DESTDIR =
 PROGRAM = ddpm
 VERSION = 0.1.0
-Q       = $(if $(V),,@)
 
 PACKAGES  = openblas libcjson zlib
 WARNINGS  = -Wall -Wextra -Wshadow -Wconversion -Wdouble-promotion -Wmissing-prototypes \
@@ -43,7 +42,7 @@ SHARE           = -DDDPM_SHARE='"$(PREFIX)/share/ddpm"'
 SOURCES   = $(sort $(wildcard src/*/*.c))
 OBJECTS   = $(SOURCES:src/%.c=$(BUILD)/%.o)
 LIBRARY   = $(BUILD)/libddpm.a
-SUPPORT   = $(BUILD)/tests/support.o
+SUPPORT   = $(BUILD)/tests/support.o $(BUILD)/tests/gradient.o
 TESTS     = $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/*/test_*.c)))
 SCRIPTS   = $(sort $(wildcard tests/*/*.bats))
 IN_SHARE  = $(patsubst src/%.c,$(BUILD)/%.o,$(shell grep -ls DDPM_SHARE src/main.c $(SOURCES)))
@@ -51,27 +50,22 @@ IN_SHARE  = $(patsubst src/%.c,$(BUILD)/%.o,$(shell grep -ls DDPM_SHARE src/main
 all: $(PROGRAM) ## build ./ddpm (the default)
 
 $(PROGRAM): $(BUILD)/main.o $(LIBRARY)
-	@echo link $@
-	$(Q)$(CC) $(LDFLAGS) -o $@ $(BUILD)/main.o $(LIBRARY) $(LDLIBS)
+	$(CC) $(LDFLAGS) -o $@ $(BUILD)/main.o $(LIBRARY) $(LDLIBS)
 
 $(LIBRARY): $(OBJECTS) $(BUILD)/.objects
-	@echo archive $@
 	@rm -f $@
-	$(Q)$(AR) rcs $@ $(OBJECTS)
+	$(AR) rcs $@ $(OBJECTS)
 
 $(BUILD)/%.o: src/%.c $(BUILD)/.flags
 	@mkdir -p $(@D)
-	@echo compile $<
-	$(Q)$(CC) $(CPPFLAGS) $(SHARE) $(CFLAGS) $(CFLAGS_$*) -MMD -MP -c -o $@ $<
+	$(CC) $(CPPFLAGS) $(SHARE) $(CFLAGS) $(CFLAGS_$*) -MMD -MP -c -o $@ $<
 
 $(BUILD)/tests/%.o: tests/%.c $(BUILD)/.flags
 	@mkdir -p $(@D)
-	@echo compile $<
-	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(CC) $(CPPFLAGS) -Itests $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT) $(LIBRARY)
-	@echo link $@
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
 # Stamps that hold what the last build was made with; touched only when that changes.
 record = mkdir -p $(@D) && { echo $(1) | cmp -s - $@ || echo $(1) >$@; }
@@ -83,7 +77,7 @@ $(BUILD)/.objects: FORCE
 	@$(call record,$(OBJECTS))
 $(IN_SHARE): $(BUILD)/.share
 
-# What needs the set-up first is made by a second make, which finds the libraries; on all cores.
+# What needs the set-up first is made by a second make, which finds the libraries then; on all cores.
 JOBS   = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell getconf _NPROCESSORS_ONLN))
 REMAKE = $(MAKE) --no-print-directory $(JOBS)
 
@@ -144,7 +138,6 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 FORCE:
-.PHONY: all setup demo test check run-tests tests run lint run-lint format install uninstall clean \
-        help FORCE
+.PHONY: all setup demo test check run-tests tests run lint run-lint format install uninstall clean help FORCE
 .SECONDARY:
 -include $(OBJECTS:.o=.d) $(BUILD)/main.d $(SUPPORT:.o=.d) $(TESTS:=.d)
