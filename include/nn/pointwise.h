@@ -6,6 +6,7 @@
 
 #include "base/rng.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* y = x sigmoid(x). y may be x. */
@@ -24,7 +25,7 @@ void dropout_apply(float *x, int n, size_t size, float rate, RngKey key);
 /* y [n,2h,2w,c] = x [n,h,w,c], each pixel four times. */
 void upsample_forward(float *y, const float *x, int n, int h, int w, int c);
 /* dx [n,h,w,c] = the sums of the four pixels of dy [n,2h,2w,c]; added to dx if `accumulate`. */
-void upsample_backward(float *dx, const float *dy, int accumulate, int n, int h, int w, int c);
+void upsample_backward(float *dx, const float *dy, bool accumulate, int n, int h, int w, int c);
 
 /* sums[i,c] = the sum over pixels of x[i,p,c]: the gradient of what is added to whole images.
  * In double, in fixed order. */

@@ -1,0 +1,79 @@
+/*
+ * What the kernels' inner loops are made of, written so that compilers turn the loops around it
+ * into vector code without -ffast-math: no branch, no call, no errno. Private to nn.
+ */
+#ifndef DDPM_NN_VECTOR_MATH_H
+#define DDPM_NN_VECTOR_MATH_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Below this many elements a kernel runs on one thread: waking a second would cost more. */
+#define VECTOR_PARALLEL_MIN 16384
+
+/* 2^k for -126 <= k <= 127, where `bits` holds k in its low bits. */
+static inline float vector_power_of_two(uint32_t k)
+{
+    uint32_t bits = (k + 127u) << 23;
+    float power;
+    memcpy(&power, &bits, sizeof power);
+    return power;
+}
+
+/*
+ * exp(x) within 2 ulp (of the smallest normal, below that); exp(-inf) = 0, exp(inf) = inf, NaN
+ * stays. x = k log 2 + r, |r| <= log(2)/2, and a polynomial for exp(r), interpolated at
+ * Chebyshev's points, off by 1e-8. 2^k is applied in two halves, since k itself may be past what a
+ * float's exponent holds.
+ */
+static inline float vector_exp(float x)
+{
+    x = x < -104.0f ? -104.0f : x; /* exp is 0 below and infinite above; NaN passes */
+    x = x > 89.0f ? 89.0f : x;
+    const float round = 12582912.0f; /* 1.5 * 2^23: adding it rounds to a whole number */
+    float shifted = x * 1.44269504f + round, k = shifted - round;
+    float r = (x - k * 0.693359375f) + k * 2.12194440e-4f; /* log 2 in two parts */
+    float p = 0.00139262504f;
+    p = p * r + 0.00836323295f;
+    p = p * r + 0.0416665524f;
+    p = p * r + 0.166665763f;
+    p = p * r + 0.5f;
+    p = p * (r * r) + r + 1.0f;
+    uint32_t bits;
+    memcpy(&bits, &shifted, sizeof bits);
+    uint32_t whole = bits - 0x4B400000u; /* k, in two's complement */
+    uint32_t half = (uint32_t)((int32_t)whole >> 1);
+    return p * vector_power_of_two(half) * vector_power_of_two(whole - half);
+}
+
+/* 1 / (1 + exp(-x)): 0 at -inf, 1 at inf, NaN stays. */
+static inline float vector_sigmoid(float x)
+{
+    return 1.0f / (1.0f + vector_exp(-x));
+}
+
+/* d/dx (x sigmoid(x)), given s = sigmoid(x). */
+static inline float vector_silu_slope(float x, float s)
+{
+    return s + x * s * (1.0f - s);
+}
+
+enum { VECTOR_SUM_COLUMNS = 512, VECTOR_SUM_ROWS = 16 };
+
+/* sums[j] += the sum over rows of x[r,j] for j < columns <= VECTOR_SUM_COLUMNS; x's rows are
+ * `stride` apart. Runs of VECTOR_SUM_ROWS rows in float, the runs in double. */
+static inline void vector_row_sums(double *restrict sums, const float *restrict x, size_t rows,
+                                   size_t stride, size_t columns)
+{
+    float run[VECTOR_SUM_COLUMNS];
+    for (size_t first = 0; first < rows; first += VECTOR_SUM_ROWS) {
+        size_t last = rows - first < VECTOR_SUM_ROWS ? rows : first + VECTOR_SUM_ROWS;
+        memcpy(run, x + first * stride, columns * sizeof *run);
+        for (size_t r = first + 1; r < last; r++)
+            for (size_t j = 0; j < columns; j++) run[j] += x[r * stride + j];
+        for (size_t j = 0; j < columns; j++) sums[j] += (double)run[j];
+    }
+}
+
+#endif
