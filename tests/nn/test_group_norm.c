@@ -1,0 +1,234 @@
+#include "nn/group_norm.h"
+
+#include "base/parallel.h"
+#include "gradient.h"
+#include "support.h"
+
+#include <math.h>
+#include <stdio.h>
+
+typedef struct {
+    size_t n, pixels, c, groups;
+} Shape;
+
+static Shape shape_of(const GroupNormDims *d)
+{
+    return (Shape){(size_t)d->n, (size_t)d->pixels, (size_t)(d->c_a + d->c_b), (size_t)d->groups};
+}
+
+/* Mean and variance of one group of one image of x [n,pixels,c]. */
+static void reference_moments(double moments[2], const double *x, size_t group, Shape s)
+{
+    size_t width = s.c / s.groups;
+    double count = (double)(width * s.pixels);
+    moments[0] = moments[1] = 0;
+    for (size_t p = 0; p < s.pixels; p++)
+        for (size_t j = group * width; j < (group + 1) * width; j++)
+            moments[0] += x[p * s.c + j] / count;
+    for (size_t p = 0; p < s.pixels; p++)
+        for (size_t j = group * width; j < (group + 1) * width; j++) {
+            double difference = x[p * s.c + j] - moments[0];
+            moments[1] += difference * difference / count;
+        }
+}
+
+/* Inputs: x (whole), gamma, beta. */
+static void reference(double *y, double *const *input, const void *dims)
+{
+    const GroupNormDims *d = dims;
+    Shape s = shape_of(d);
+    for (size_t i = 0; i < s.n; i++)
+        for (size_t g = 0; g < s.groups; g++) {
+            double moments[2];
+            size_t image = i * s.pixels * s.c, width = s.c / s.groups;
+            reference_moments(moments, input[0] + image, g, s);
+            for (size_t p = 0; p < s.pixels; p++)
+                for (size_t j = g * width; j < (g + 1) * width; j++) {
+                    size_t at = image + p * s.c + j;
+                    double xhat = (input[0][at] - moments[0]) / sqrt(moments[1] + (double)d->eps);
+                    double z = input[1][j] * xhat + input[2][j];
+                    y[at] = d->silu ? z / (1 + exp(-z)) : z;
+                }
+        }
+}
+
+/* Channels [offset, offset + c) of the rows of `whole`, which have `total`. */
+static float *cut(const float *whole, size_t rows, size_t total, size_t offset, size_t c)
+{
+    float *part = test_floats(rows * c);
+    for (size_t r = 0; r < rows; r++)
+        memcpy(part + r * c, whole + r * total + offset, c * sizeof *part);
+    return part;
+}
+
+typedef struct {
+    GroupNormDims d;
+    size_t size, c;
+    float *x, *a, *b, *gamma, *beta, *dy;             /* in */
+    float *stats, *y, *da, *db, *dx, *dgamma, *dbeta; /* out; dx is da and db put together */
+} Run;
+
+static Run run_new(GroupNormDims d, float mean)
+{
+    Shape s = shape_of(&d);
+    size_t rows = s.n * s.pixels, c_a = (size_t)d.c_a, c_b = (size_t)d.c_b;
+    Run r = {.d = d, .size = rows * s.c, .c = s.c};
+    r.x = test_normals(r.size, 1), r.dy = test_normals(r.size, 2);
+    r.gamma = test_normals(s.c, 3), r.beta = test_normals(s.c, 4);
+    for (size_t i = 0; i < r.size; i++) r.x[i] += mean;
+    r.a = cut(r.x, rows, s.c, 0, c_a), r.b = cut(r.x, rows, s.c, c_a, c_b);
+    r.stats = test_floats(s.n * s.groups * 2), r.y = test_floats(r.size);
+    r.da = test_floats(rows * c_a), r.db = test_floats(rows * c_b), r.dx = test_floats(r.size);
+    r.dgamma = test_normals(s.c, 5), r.dbeta = test_normals(s.c, 6);
+    return r;
+}
+
+static void run_free(Run *r)
+{
+    free(r->x), free(r->a), free(r->b), free(r->gamma), free(r->beta), free(r->dy);
+    free(r->stats), free(r->y), free(r->da), free(r->db), free(r->dx), free(r->dgamma);
+    free(r->dbeta);
+}
+
+/* `accumulate`: da, db are added to zeros; the parameters' gradients always to what is there,
+ * which is taken off again. */
+static void run(Run *r, bool accumulate)
+{
+    size_t rows = r->size / r->c, c_a = (size_t)r->d.c_a, c_b = (size_t)r->d.c_b;
+    GroupNormInput x = {r->a, r->d.c_b ? r->b : NULL};
+    float *scratch = test_floats(group_norm_scratch(&r->d));
+    group_norm_stats(r->stats, x, &r->d, scratch);
+    group_norm_apply(r->y, x, r->stats, r->gamma, r->beta, &r->d, scratch);
+    if (accumulate) {
+        memcpy(r->da, r->a, rows * c_a * sizeof(float));
+        memcpy(r->db, r->b, rows * c_b * sizeof(float));
+    }
+    GroupNormGrads out = {r->da,   r->d.c_b ? r->db : NULL, accumulate, accumulate, r->dgamma,
+                          r->dbeta};
+    group_norm_backward(out, r->dy, x, r->stats, r->gamma, r->beta, &r->d, scratch);
+    for (size_t p = 0; p < rows; p++) {
+        memcpy(r->dx + p * r->c, r->da + p * c_a, c_a * sizeof(float));
+        memcpy(r->dx + p * r->c + c_a, r->db + p * c_b, c_b * sizeof(float));
+    }
+    free(scratch);
+}
+
+static void subtract(float *x, float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++) x[i] -= y[i];
+    free(y);
+}
+
+static void check(GroupNormDims d, float mean, bool accumulate)
+{
+    Run r = run_new(d, mean);
+    GradientCase c = {.forward = reference, .dims = &r.d, .dy = r.dy, .outputs = r.size};
+    run(&r, accumulate);
+    if (accumulate)
+        for (size_t i = 0; i < r.size; i++) r.dx[i] -= r.x[i];
+    subtract(r.dgamma, test_normals(r.c, 5), r.c);
+    subtract(r.dbeta, test_normals(r.c, 6), r.c);
+    gradient_input(&c, 0, r.x, r.size);
+    gradient_input(&c, 1, r.gamma, r.c), gradient_input(&c, 2, r.beta, r.c);
+    float *expected = gradient_reference(&c);
+    assert_arrays_close(r.y, expected, r.size, 1e-5, 0);
+    assert_gradient(&c, 0, r.dx);
+    assert_gradient(&c, 1, r.dgamma);
+    assert_gradient(&c, 2, r.dbeta);
+    free(expected), gradient_release(&c), run_free(&r);
+}
+
+static const GroupNormDims shapes[] = {
+    {1, 1, 21, 0, 3, 1e-6f, false},   {2, 1, 10, 0, 1, 1e-6f, true},
+    {3, 35, 7, 0, 1, 1e-5f, false},   {2, 9, 18, 0, 9, 1e-6f, true}, /* two channels a group */
+    {1, 130, 33, 0, 11, 1e-6f, true}, {2, 63, 20, 10, 6, 1e-6f, true},
+    {2, 15, 13, 11, 4, 1e-6f, false}, /* a group on both sides of the border */
+    {1, 25, 1, 23, 3, 1e-6f, true},   {1, 70, 96, 48, 8, 1e-6f, true},
+    {2, 17, 40, 24, 1, 1e-6f, true},
+};
+
+static void values_and_gradients_at_odd_shapes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int accumulate = 0; accumulate < 2; accumulate++) check(shapes[i], 0.5f, accumulate);
+}
+
+/* mean 100, standard deviation 1: squares summed about zero would lose 4 of 7 digits. */
+static void statistics_far_from_zero(void **state)
+{
+    (void)state;
+    Run r = run_new((GroupNormDims){2, 100, 24, 8, 4, 1e-6f, false}, 100.0f);
+    Shape s = shape_of(&r.d);
+    GradientCase c = {0};
+    run(&r, false);
+    gradient_input(&c, 0, r.x, r.size);
+    for (size_t i = 0; i < s.n * s.groups; i++) {
+        double moments[2];
+        reference_moments(moments, c.input[0] + i / s.groups * s.pixels * s.c, i % s.groups, s);
+        assert_close((double)r.stats[2 * i], moments[0], 1e-5);
+        assert_close((double)r.stats[2 * i + 1], 1 / sqrt(moments[1] + 1e-6), 5e-7);
+    }
+    gradient_release(&c), run_free(&r);
+}
+
+/* One pixel that is nothing like the others. */
+static void statistics_with_an_outlier(void **state)
+{
+    (void)state;
+    Run r = run_new((GroupNormDims){1, 200, 8, 0, 2, 1e-6f, false}, 0.0f);
+    GradientCase c = {0};
+    for (size_t j = 0; j < 8; j++) r.x[j] = r.a[j] = 3000.0f;
+    run(&r, false);
+    gradient_input(&c, 0, r.x, r.size);
+    for (size_t g = 0; g < 2; g++) {
+        double moments[2];
+        reference_moments(moments, c.input[0], g, shape_of(&r.d));
+        assert_close((double)r.stats[2 * g + 1] * sqrt(moments[1]), 1, 1e-6);
+    }
+    gradient_release(&c), run_free(&r);
+}
+
+static void a_constant_group_gives_beta(void **state)
+{
+    (void)state;
+    Run r = run_new((GroupNormDims){1, 50, 4, 0, 2, 1e-6f, false}, 0.0f);
+    for (size_t i = 0; i < r.size; i++) r.a[i] = 0.3f;
+    run(&r, false);
+    for (size_t i = 0; i < r.size; i++) assert_close((double)r.y[i], (double)r.beta[i % 4], 1e-4);
+    run_free(&r);
+}
+
+static void threads_do_not_change_the_bits(void **state)
+{
+    (void)state;
+    GroupNormDims d = {3, 333, 20, 12, 8, 1e-6f, true};
+    Run first = run_new(d, 1.0f);
+    parallel_setup(1);
+    run(&first, false);
+    for (int threads = 2; threads <= 4; threads++) {
+        Run other = run_new(d, 1.0f);
+        parallel_setup(threads);
+        run(&other, false);
+        assert_memory_equal(other.stats, first.stats, 3 * 8 * 2 * sizeof(float));
+        assert_memory_equal(other.y, first.y, first.size * sizeof(float));
+        assert_memory_equal(other.dx, first.dx, first.size * sizeof(float));
+        assert_memory_equal(other.dgamma, first.dgamma, first.c * sizeof(float));
+        assert_memory_equal(other.dbeta, first.dbeta, first.c * sizeof(float));
+        run_free(&other);
+    }
+    run_free(&first);
+}
+
+int main(void)
+{
+    parallel_setup(0);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(values_and_gradients_at_odd_shapes),
+        cmocka_unit_test(statistics_far_from_zero),
+        cmocka_unit_test(statistics_with_an_outlier),
+        cmocka_unit_test(a_constant_group_gives_beta),
+        cmocka_unit_test(threads_do_not_change_the_bits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
