@@ -1,0 +1,38 @@
+/*
+ * What zlib gives: CRC-32, gzip files, and ZIP archives as .npz needs them (PKWARE's APPNOTE;
+ * stored or deflated members below 4 GiB, no encryption, no ZIP64).
+ */
+#ifndef DDPM_BASE_ZIP_H
+#define DDPM_BASE_ZIP_H
+
+#include "base/err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The CRC-32 of PNG, gzip and ZIP. */
+uint32_t zip_crc32(const void *data, size_t size);
+
+/* The whole of a file, unpacked if it is gzip (told by its first bytes, not by its name). One zero
+ * byte follows that `size` does not count. Damage, and more than `max` bytes, are ERR_DATA. The
+ * caller frees *data. */
+bool gzip_read(unsigned char **data, size_t *size, const char *path, size_t max, Err *err);
+
+/* Whether the file starts as a ZIP archive does; false if it cannot be read. */
+bool zip_is_archive(const char *path);
+
+/* One member, unpacked, with a zero byte behind. Lengths, places and the CRC are checked. */
+bool zip_read(unsigned char **data, size_t *size, const char *path, const char *member, Err *err);
+
+/* A member to be: `head`, then `data`. */
+typedef struct {
+    const char *name;
+    const void *head, *data;
+    size_t head_size, data_size;
+} ZipMember;
+
+/* Stored, dated 1980-01-01, so that the same members make the same bytes; under its name only when
+ * whole (base/file.h). 4 GiB or more is ERR_FAILED. */
+bool zip_write(const char *path, const ZipMember *members, size_t count, Err *err);
+
+#endif

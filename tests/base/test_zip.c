@@ -1,0 +1,280 @@
+#include "base/zip.h"
+
+#include "base/file.h"
+#include "support.h"
+
+#include <stdio.h>
+
+/* What Python's gzip and zipfile made: two gzip members of 100 bytes of TEXT each; an archive with
+ * TEXT deflated as a.txt, "stored" stored as b.txt, nothing deflated as empty, and a comment. */
+#define TWENTY "The quick brown fox "
+static const char TEXT[] = TWENTY TWENTY TWENTY TWENTY TWENTY TWENTY TWENTY TWENTY TWENTY TWENTY;
+enum { TEXT_SIZE = sizeof TEXT - 1 };
+static const unsigned char gzip_file[] = {
+    31,  139, 8,   0,   0,   0,   0,   0,   2,   3,   11,  201, 72, 85,  40,  44, 205, 76,
+    206, 86,  72,  42,  202, 47,  207, 83,  72,  203, 175, 80,  8,  161, 178, 24, 0,   140,
+    155, 202, 110, 100, 0,   0,   0,   31,  139, 8,   0,   0,   0,  0,   0,   2,  3,   11,
+    201, 72,  85,  40,  44,  205, 76,  206, 86,  72,  42,  202, 47, 207, 83,  72, 203, 175,
+    80,  8,   161, 178, 24,  0,   140, 155, 202, 110, 100, 0,   0,  0};
+static const unsigned char zip_file[] = {
+    80,  75,  3,   4,   20,  0,   0,  0,   8,  0,   0,   0,   33,  0,   126, 244, 123, 76,  25,
+    0,   0,   0,   200, 0,   0,   0,  5,   0,  0,   0,   97,  46,  116, 120, 116, 11,  201, 72,
+    85,  40,  44,  205, 76,  206, 86, 72,  42, 202, 47,  207, 83,  72,  203, 175, 80,  8,   25,
+    130, 98,  0,   80,  75,  3,   4,  20,  0,  0,   0,   0,   0,   0,   0,   33,  0,   11,  249,
+    67,  86,  6,   0,   0,   0,   6,  0,   0,  0,   5,   0,   0,   0,   98,  46,  116, 120, 116,
+    115, 116, 111, 114, 101, 100, 80, 75,  3,  4,   20,  0,   0,   0,   8,   0,   0,   0,   33,
+    0,   0,   0,   0,   0,   2,   0,  0,   0,  0,   0,   0,   0,   5,   0,   0,   0,   101, 109,
+    112, 116, 121, 3,   0,   80,  75, 1,   2,  20,  3,   20,  0,   0,   0,   8,   0,   0,   0,
+    33,  0,   126, 244, 123, 76,  25, 0,   0,  0,   200, 0,   0,   0,   5,   0,   0,   0,   0,
+    0,   0,   0,   0,   0,   0,   0,  128, 1,  0,   0,   0,   0,   97,  46,  116, 120, 116, 80,
+    75,  1,   2,   20,  3,   20,  0,  0,   0,  0,   0,   0,   0,   33,  0,   11,  249, 67,  86,
+    6,   0,   0,   0,   6,   0,   0,  0,   5,  0,   0,   0,   0,   0,   0,   0,   0,   0,   0,
+    0,   128, 1,   60,  0,   0,   0,  98,  46, 116, 120, 116, 80,  75,  1,   2,   20,  3,   20,
+    0,   0,   0,   8,   0,   0,   0,  33,  0,  0,   0,   0,   0,   2,   0,   0,   0,   0,   0,
+    0,   0,   5,   0,   0,   0,   0,  0,   0,  0,   0,   0,   0,   0,   128, 1,   101, 0,   0,
+    0,   101, 109, 112, 116, 121, 80, 75,  5,  6,   0,   0,   0,   0,   3,   0,   3,   0,   153,
+    0,   0,   0,   138, 0,   0,   0,  5,   0,  104, 101, 108, 108, 111};
+
+static char *folder;
+static char path[FILE_PATH];
+
+static int make_folder(void **state)
+{
+    (void)state;
+    Err err;
+    folder = test_temp_folder();
+    return !file_path(path, &err, "%s/file", folder);
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    test_remove_folder(folder);
+    return 0;
+}
+
+static void put_file(const void *bytes, size_t size)
+{
+    Err err;
+    if (!file_write_whole(path, bytes, size, &err)) fail_msg("%s", err.text);
+}
+
+/* Whether the read succeeds; it then gives exactly `expected`, else it names the file. */
+static bool gzip_gives(const void *expected, size_t expected_size, size_t max)
+{
+    Err err = {0};
+    unsigned char *data;
+    size_t size;
+    if (!gzip_read(&data, &size, path, max, &err)) {
+        assert_null(data);
+        assert_int_equal(err.kind, ERR_DATA);
+        assert_non_null(strstr(err.text, path));
+        return false;
+    }
+    assert_int_equal(size, expected_size);
+    assert_memory_equal(data, expected, size);
+    assert_int_equal(data[size], 0);
+    free(data);
+    return true;
+}
+
+static void the_crc_is_the_usual_one(void **state)
+{
+    (void)state;
+    assert_int_equal(zip_crc32("123456789", 9), 0xcbf43926);
+    assert_int_equal(zip_crc32("", 0), 0);
+}
+
+static void gzip_and_plain_files_are_read(void **state)
+{
+    (void)state;
+    put_file(gzip_file, sizeof gzip_file);
+    assert_true(gzip_gives(TEXT, TEXT_SIZE, TEXT_SIZE));
+    assert_true(gzip_gives(TEXT, TEXT_SIZE, SIZE_MAX));
+    assert_false(gzip_gives(TEXT, TEXT_SIZE, TEXT_SIZE - 1));
+    put_file(TEXT, TEXT_SIZE);
+    assert_true(gzip_gives(TEXT, TEXT_SIZE, TEXT_SIZE));
+    assert_false(gzip_gives(TEXT, TEXT_SIZE, TEXT_SIZE - 1));
+    put_file("", 0);
+    assert_true(gzip_gives("", 0, 0));
+}
+
+static void large_files_are_read_whole(void **state)
+{
+    (void)state;
+    enum { SIZE = 1000003 };
+    unsigned char *bytes = malloc(SIZE);
+    for (size_t i = 0; i < SIZE; i++) bytes[i] = (unsigned char)(i * 2654435761u >> 24);
+    put_file(bytes, SIZE);
+    assert_true(gzip_gives(bytes, SIZE, SIZE));
+    assert_false(gzip_gives(bytes, SIZE, SIZE - 1));
+    free(bytes);
+}
+
+static void damaged_gzip_is_refused(void **state)
+{
+    (void)state;
+    /* a cut between the two members leaves a whole file, and one in the magic bytes a plain one */
+    for (size_t cut = 2; cut < sizeof gzip_file; cut++) {
+        if (cut == sizeof gzip_file / 2) continue;
+        put_file(gzip_file, cut);
+        if (gzip_gives(TEXT, TEXT_SIZE / 2, TEXT_SIZE))
+            assert_in_range(cut, sizeof gzip_file / 2 + 1, sizeof gzip_file / 2 + 1);
+    }
+    unsigned char changed[sizeof gzip_file];
+    for (size_t at = 10; at < sizeof gzip_file / 2; at++) { /* behind the first header */
+        memcpy(changed, gzip_file, sizeof changed);
+        changed[at] ^= 0x15;
+        put_file(changed, sizeof changed);
+        assert_false(gzip_gives(TEXT, TEXT_SIZE, TEXT_SIZE));
+    }
+    Err err;
+    unsigned char *data;
+    size_t size;
+    assert_false(gzip_read(&data, &size, "tests/none.gz", 10, &err));
+    assert_non_null(strstr(err.text, "tests/none.gz"));
+}
+
+/* --- Archives --- */
+
+static bool zip_gives(const char *member, const void *expected, size_t expected_size)
+{
+    Err err = {0};
+    unsigned char *data;
+    size_t size;
+    if (!zip_read(&data, &size, path, member, &err)) {
+        assert_null(data);
+        assert_int_equal(err.kind, ERR_DATA);
+        assert_non_null(strstr(err.text, path));
+        return false;
+    }
+    assert_int_equal(size, expected_size);
+    assert_memory_equal(data, expected, size);
+    assert_int_equal(data[size], 0);
+    free(data);
+    return true;
+}
+
+static void another_program_s_archive_is_read(void **state)
+{
+    (void)state;
+    put_file(zip_file, sizeof zip_file);
+    assert_true(zip_is_archive(path));
+    assert_true(zip_gives("a.txt", TEXT, TEXT_SIZE));
+    assert_true(zip_gives("b.txt", "stored", 6));
+    assert_true(zip_gives("empty", "", 0));
+    assert_false(zip_gives("a.tx", "", 0));
+    assert_false(zip_gives("", "", 0));
+    put_file(gzip_file, sizeof gzip_file);
+    assert_false(zip_is_archive(path) || zip_is_archive("tests/none") || zip_is_archive("tests"));
+}
+
+static void damaged_archives_are_refused(void **state)
+{
+    (void)state;
+    for (size_t cut = 0; cut < sizeof zip_file; cut++) {
+        put_file(zip_file, cut);
+        assert_false(zip_gives("a.txt", TEXT, TEXT_SIZE));
+    }
+    unsigned char changed[sizeof zip_file];
+    for (size_t at = 0; at < sizeof zip_file; at++)
+        for (int bit = 0; bit < 8; bit++) { /* refused, or without effect on the member */
+            memcpy(changed, zip_file, sizeof changed);
+            changed[at] ^= (unsigned char)(1 << bit);
+            put_file(changed, sizeof changed);
+            zip_gives("a.txt", TEXT, TEXT_SIZE);
+            zip_gives("b.txt", "stored", 6);
+        }
+}
+
+/* Fields of a.txt's entry in the directory, which starts at DIRECTORY. */
+enum { DIRECTORY = 138 };
+
+static bool with_field(size_t at, int bytes, uint32_t value)
+{
+    unsigned char changed[sizeof zip_file];
+    memcpy(changed, zip_file, sizeof changed);
+    for (int i = 0; i < bytes; i++) changed[at + (size_t)i] = (unsigned char)(value >> 8 * i);
+    put_file(changed, sizeof changed);
+    return zip_gives("a.txt", TEXT, TEXT_SIZE);
+}
+
+static void every_field_is_checked(void **state)
+{
+    (void)state;
+    size_t entry = DIRECTORY, end = sizeof zip_file - 5 - 22;
+    assert_true(with_field(entry, 4, 0x02014b50));
+    assert_true(with_field(end, 4, 0x06054b50));
+    assert_false(with_field(0, 4, 0x04034b51));          /* the local header's signature */
+    assert_false(with_field(26, 2, 0xffff));             /* its length of name */
+    assert_false(with_field(entry, 4, 0x02014b51));      /* the entry's signature */
+    assert_false(with_field(entry + 8, 2, 1));           /* flags: encrypted */
+    assert_false(with_field(entry + 10, 2, 0));          /* method: stored, sizes differ */
+    assert_false(with_field(entry + 10, 2, 12));         /* method: bzip2 */
+    assert_false(with_field(entry + 16, 4, 0x12345678)); /* CRC */
+    assert_false(with_field(entry + 20, 4, 24));         /* packed size */
+    assert_false(with_field(entry + 20, 4, 26));
+    assert_false(with_field(entry + 20, 4, 0x7fffffff));
+    assert_false(with_field(entry + 20, 4, 0xffffffff)); /* ZIP64 */
+    assert_false(with_field(entry + 24, 4, 199));        /* size */
+    assert_false(with_field(entry + 24, 4, 201));
+    assert_false(with_field(entry + 24, 4, 0xfffffffe));
+    assert_false(with_field(entry + 28, 2, 0xffff)); /* length of the name */
+    assert_false(with_field(entry + 42, 4, 1));      /* place of the local header */
+    assert_false(with_field(entry + 42, 4, 0xfffffffe));
+    assert_false(with_field(end + 4, 2, 1));  /* number of this part */
+    assert_false(with_field(end + 10, 2, 2)); /* entries */
+    assert_false(with_field(end + 10, 2, 4));
+    assert_false(with_field(end + 12, 4, 152));        /* size of the directory */
+    assert_false(with_field(end + 16, 4, 0xfffffffe)); /* its place */
+    assert_false(with_field(end + 20, 2, 6));          /* length of the comment */
+}
+
+static void a_name_may_not_be_there_twice(void **state)
+{
+    (void)state;
+    Err err;
+    const ZipMember twice[] = {{.name = "x", .data = "1", .data_size = 1},
+                               {.name = "x", .data = "2", .data_size = 1}};
+    if (!zip_write(path, twice, 2, &err)) fail_msg("%s", err.text);
+    assert_false(zip_gives("x", "1", 1));
+}
+
+static void what_is_written_is_read(void **state)
+{
+    (void)state;
+    Err err;
+    const ZipMember members[] = {
+        {.name = "one", .head = "head", .head_size = 4, .data = "data", .data_size = 4},
+        {.name = "two", .data = "data", .data_size = 4},
+        {.name = "nothing"},
+    };
+    for (int again = 0; again < 2; again++) {
+        if (!zip_write(path, members, 3, &err)) fail_msg("%s", err.text);
+        assert_true(zip_gives("one", "headdata", 8));
+        assert_true(zip_gives("two", "data", 4));
+        assert_true(zip_gives("nothing", "", 0));
+    }
+    assert_false(zip_write("tests/none/x.npz", members, 3, &err));
+    assert_non_null(strstr(err.text, "tests/none/x.npz"));
+    const ZipMember huge = {.name = "huge", .data = "", .data_size = (size_t)1 << 32};
+    assert_false(zip_write(path, &huge, 1, &err));
+    assert_non_null(strstr(err.text, "4 GiB"));
+    assert_true(zip_gives("two", "data", 4)); /* what was there stays */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_crc_is_the_usual_one),
+        cmocka_unit_test(gzip_and_plain_files_are_read),
+        cmocka_unit_test(large_files_are_read_whole),
+        cmocka_unit_test(damaged_gzip_is_refused),
+        cmocka_unit_test(another_program_s_archive_is_read),
+        cmocka_unit_test(damaged_archives_are_refused),
+        cmocka_unit_test(every_field_is_checked),
+        cmocka_unit_test(a_name_may_not_be_there_twice),
+        cmocka_unit_test(what_is_written_is_read),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
