@@ -1,5 +1,5 @@
-# `make help` lists the targets. Variables are given as in `make ARCH=x86-64-v2 PREFIX=$HOME/.local`;
-# what depends on a flag that has changed is rebuilt.
+# `make help` lists the targets. Variables are given as in `make ARCH=x86-64-v2 PREFIX=~/.local`;
+# what depends on a flag that has changed is rebuilt. V=1 shows the commands.
 
 CC      = gcc
 ARCH    = native
@@ -8,6 +8,7 @@ PREFIX  = /usr/local
 DESTDIR =
 PROGRAM = ddpm
 VERSION = 0.1.0
+Q       = $(if $(V),,@)
 
 PACKAGES  = openblas libcjson zlib
 WARNINGS  = -Wall -Wextra -Wshadow -Wconversion -Wdouble-promotion -Wmissing-prototypes \
@@ -50,22 +51,27 @@ IN_SHARE  = $(patsubst src/%.c,$(BUILD)/%.o,$(shell grep -ls DDPM_SHARE src/main
 all: $(PROGRAM) ## build ./ddpm (the default)
 
 $(PROGRAM): $(BUILD)/main.o $(LIBRARY)
-	$(CC) $(LDFLAGS) -o $@ $(BUILD)/main.o $(LIBRARY) $(LDLIBS)
+	@echo link $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(BUILD)/main.o $(LIBRARY) $(LDLIBS)
 
 $(LIBRARY): $(OBJECTS) $(BUILD)/.objects
+	@echo archive $@
 	@rm -f $@
-	$(AR) rcs $@ $(OBJECTS)
+	$(Q)$(AR) rcs $@ $(OBJECTS)
 
 $(BUILD)/%.o: src/%.c $(BUILD)/.flags
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(SHARE) $(CFLAGS) $(CFLAGS_$*) -MMD -MP -c -o $@ $<
+	@echo compile $<
+	$(Q)$(CC) $(CPPFLAGS) $(SHARE) $(CFLAGS) $(CFLAGS_$*) -MMD -MP -c -o $@ $<
 
 $(BUILD)/tests/%.o: tests/%.c $(BUILD)/.flags
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Itests $(CFLAGS) -MMD -MP -c -o $@ $<
+	@echo compile $<
+	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT) $(LIBRARY)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+	@echo link $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
 # Stamps that hold what the last build was made with; touched only when that changes.
 record = mkdir -p $(@D) && { echo $(1) | cmp -s - $@ || echo $(1) >$@; }
@@ -77,7 +83,7 @@ $(BUILD)/.objects: FORCE
 	@$(call record,$(OBJECTS))
 $(IN_SHARE): $(BUILD)/.share
 
-# What needs the set-up first is made by a second make, which finds the libraries then; on all cores.
+# What needs the set-up first is made by a second make, which finds the libraries; on all cores.
 JOBS   = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell getconf _NPROCESSORS_ONLN))
 REMAKE = $(MAKE) --no-print-directory $(JOBS)
 
@@ -138,6 +144,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 FORCE:
-.PHONY: all setup demo test check run-tests tests run lint run-lint format install uninstall clean help FORCE
+.PHONY: all setup demo test check run-tests tests run lint run-lint format install uninstall clean \
+        help FORCE
 .SECONDARY:
 -include $(OBJECTS:.o=.d) $(BUILD)/main.d $(SUPPORT:.o=.d) $(TESTS:=.d)

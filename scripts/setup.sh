@@ -114,7 +114,8 @@ provide() { # GROUP...
     [ -n "$lines" ] || return 0
     echo "setup: missing: $(cut -d ' ' -f 1 <<<"$lines" | tr '\n' ' ')" >&2
     [ "$*" = demo ] && return 0
-    echo "setup: install them (in Debian: $(manager=apt-get packages <<<"$lines")) and try again" >&2
+    list=$(manager=apt-get packages <<<"$lines")
+    echo "setup: install them (in Debian: $list) and try again" >&2
     return 1
 }
 

@@ -52,7 +52,7 @@ complaint() { # STATUS BAD RAN PLANNED
 }
 
 run() { # NAME COMMAND...
-    local name=$1 seconds status ok bad skip plan wrong
+    local name=$1 verdict=ok seconds status ok bad skip skip_note plan wrong
     shift
     local TIMEFORMAT=%1R
     seconds=$({ time ${stopwatch[@]+"${stopwatch[@]}"} "$@" >"$output" 2>&1 </dev/null; } 2>&1)
@@ -62,12 +62,14 @@ run() { # NAME COMMAND...
     wrong=$(complaint "$status" "$bad" $((ok + bad + skip)) "$plan")
     [ -n "$wrong" ] && bad=$((bad + 1))
     if [ "$bad" -gt 0 ]; then
+        verdict=FAILED
         echo "---- $name"
         cat "$output"
         echo "---- $name: ${wrong:-failed}"
     fi
-    printf '%-6s %-32s %4d passed, %d failed%s  (%s s)\n' "$([ "$bad" -eq 0 ] && echo ok || echo FAILED)" \
-        "$name" "$ok" "$bad" "$([ "$skip" -gt 0 ] && echo ", $skip skipped")" "$seconds"
+    [ "$skip" -gt 0 ] && skip_note=", $skip skipped" || skip_note=""
+    printf '%-6s %-32s %4d passed, %d failed%s  (%s s)\n' "$verdict" "$name" "$ok" "$bad" \
+        "$skip_note" "$seconds"
     passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
 }
 

@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "model/safetensors.h"
+
 /* |actual - expected| <= bound; NaN on either side fails, and the line is named. */
 #define assert_close(actual, expected, bound)                                                      \
     test_assert_close((actual), (expected), (bound), #actual, __FILE__, __LINE__)
@@ -30,5 +32,29 @@ void test_assert_arrays_close(const float *actual, const float *expected, size_t
 float *test_floats(size_t n);                 /* NaN everywhere: what is not written shows */
 float *test_normals(size_t n, uint32_t seed); /* standard normals */
 double test_dot(const float *a, const float *b, size_t n);
+
+/* tests/fixtures/<name>.safetensors, or the test fails. */
+Safetensors test_fixture(const char *name);
+
+/* The tensor of that name (in the manner of printf) in a new buffer, in the file's order; `count`
+ * may be NULL. If there is none, or it holds no real numbers (for _whole: no I32 or I64), the test
+ * fails. */
+float *test_fixture_floats(const Safetensors *file, size_t *count, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+double *test_fixture_doubles(const Safetensors *file, size_t *count, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+int *test_fixture_whole(const Safetensors *file, size_t *count, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+bool test_fixture_has(const Safetensors *file, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* New buffers in the other order of the axes; n, c, h, w name the sizes in both. */
+float *test_nchw_to_nhwc(const float *x, int n, int c, int h, int w);
+float *test_nhwc_to_nchw(const float *x, int n, int c, int h, int w);
+
+/* A new empty folder in $TMPDIR or /tmp; test_remove_folder removes it with all that is in it, and
+ * frees the name. */
+char *test_temp_folder(void);
+void test_remove_folder(char *folder);
 
 #endif

@@ -1,0 +1,220 @@
+/*
+ * Everything is computed in double from the betas, in the order of the formulas, and rounded to
+ * float only by whoever uses it: 1 - alpha-bar_1 is 1e-4, and its error would be 1e-3 in float.
+ * A respaced chain takes over the alpha-bars of the full one instead of multiplying its betas up
+ * again. Timesteps are chosen in whole numbers, so that a half is a half.
+ */
+#include "diffusion/schedule.h"
+
+#include <assert.h>
+#include <float.h>
+#include <math.h>
+#include <stdint.h>
+
+enum { ARRAYS = 8 };
+
+static const double pi = 3.14159265358979323846;
+
+/* From `start` to `end`, both met exactly, at entry i of T. */
+static double between(double start, double end, int i, int T)
+{
+    double f = (double)i / (T - 1);
+    return start * (1.0 - f) + end * f;
+}
+
+static double cosine_alpha_bar(int t, int T)
+{
+    double c = cos(((double)t / T + 0.008) / 1.008 * pi / 2);
+    return c * c;
+}
+
+static double beta_at(const DiffusionConfig *c, int i)
+{
+    int T = c->timesteps;
+    switch (c->schedule) {
+    case SCHEDULE_LINEAR:
+        return between(c->beta_start, c->beta_end, i, T);
+    case SCHEDULE_QUADRATIC: {
+        double root = between(sqrt(c->beta_start), sqrt(c->beta_end), i, T);
+        return root * root;
+    }
+    case SCHEDULE_CONSTANT:
+        return c->beta_end;
+    case SCHEDULE_JSD:
+        return 1.0 / (T - i);
+    case SCHEDULE_COSINE:
+        return fmin(1.0 - cosine_alpha_bar(i + 1, T) / cosine_alpha_bar(i, T), 0.999);
+    case SCHEDULE_SIGMOID:
+        return c->beta_start + (c->beta_end - c->beta_start) / (1.0 + exp(-between(-6, 6, i, T)));
+    }
+    assert(!"a schedule");
+    return NAN;
+}
+
+static bool check_betas(const DiffusionConfig *c, Err *err)
+{
+    if (c->schedule == SCHEDULE_JSD || c->schedule == SCHEDULE_COSINE) return true;
+    if (!(c->beta_end > 0.0 && c->beta_end <= 1.0))
+        return err_set(err, ERR_USAGE, "diffusion.beta_end = %g is not in (0, 1]", c->beta_end);
+    if (c->schedule == SCHEDULE_CONSTANT) return true;
+    if (!(c->beta_start > 0.0 && c->beta_start <= c->beta_end))
+        return err_set(err, ERR_USAGE,
+                       "diffusion.beta_start = %g is not in (0, beta_end]; beta_end is %g",
+                       c->beta_start, c->beta_end);
+    return true;
+}
+
+static double last_alpha_bar(const DiffusionConfig *c)
+{
+    double alpha_bar = 1.0;
+    for (int i = 0; i < c->timesteps; i++) alpha_bar *= 1.0 - beta_at(c, i);
+    return alpha_bar;
+}
+
+bool schedule_ends_at_zero(const DiffusionConfig *config)
+{
+    return last_alpha_bar(config) == 0.0;
+}
+
+/* Alpha-bar must fall at every step, not vanish before T, nor at T where epsilon is predicted. */
+static bool check_alpha_bars(const DiffusionConfig *c, Err *err)
+{
+    const char *name = schedule_names[c->schedule];
+    double alpha_bar = 1.0;
+    for (int i = 0; i < c->timesteps; i++) {
+        double before = alpha_bar, beta = beta_at(c, i);
+        alpha_bar *= 1.0 - beta;
+        if (!(alpha_bar < before))
+            return err_set(err, ERR_USAGE,
+                           "diffusion.schedule = %s has beta = %g at t = %d, too small to lower "
+                           "alpha-bar; raise diffusion.beta_start",
+                           name, beta, i + 1);
+        if (alpha_bar < DBL_MIN && !(alpha_bar == 0.0 && i == c->timesteps - 1))
+            return err_set(err, ERR_USAGE,
+                           "diffusion.schedule = %s reaches alpha-bar %g at t = %d of %d; lower "
+                           "diffusion.beta_end or diffusion.timesteps",
+                           name, alpha_bar, i + 1, c->timesteps);
+    }
+    if (alpha_bar == 0.0 && c->prediction == PREDICT_EPSILON)
+        return err_set(err, ERR_USAGE,
+                       "diffusion.schedule = %s ends at alpha-bar 0, where x_0 does not follow "
+                       "from diffusion.prediction = epsilon; predict x0, mean or v, or choose "
+                       "another schedule",
+                       name);
+    return true;
+}
+
+bool schedule_check(const DiffusionConfig *config, Err *err)
+{
+    if (config->timesteps < 2 || config->timesteps > SCHEDULE_MAX_T)
+        return err_set(err, ERR_USAGE, "diffusion.timesteps = %d is not in 2 .. %d",
+                       config->timesteps, SCHEDULE_MAX_T);
+    return check_betas(config, err) && check_alpha_bars(config, err);
+}
+
+size_t schedule_bytes(int T)
+{
+    return ARRAYS * memory_round((size_t)T * sizeof(double)) +
+           memory_round((size_t)T * sizeof(int));
+}
+
+static double *take_doubles(Arena *arena, int T)
+{
+    return arena_take(arena, (size_t)T * sizeof(double));
+}
+
+/* All that follows from T, beta and alpha_bar. */
+static void derive(Schedule *s, Arena *arena)
+{
+    double *prev = take_doubles(arena, s->T), *variance = take_doubles(arena, s->T);
+    double *log_variance = take_doubles(arena, s->T), *snr = take_doubles(arena, s->T);
+    double *coef_x0 = take_doubles(arena, s->T), *coef_xt = take_doubles(arena, s->T);
+    for (int i = 0; i < s->T; i++) {
+        double beta = s->beta[i], noise = 1.0 - s->alpha_bar[i];
+        prev[i] = i > 0 ? s->alpha_bar[i - 1] : 1.0;
+        variance[i] = beta * (1.0 - prev[i]) / noise;
+        log_variance[i] = log(variance[i]);
+        coef_x0[i] = beta * sqrt(prev[i]) / noise;
+        coef_xt[i] = (1.0 - prev[i]) * sqrt(1.0 - beta) / noise;
+        snr[i] = s->alpha_bar[i] / noise;
+    }
+    log_variance[0] = s->T > 1 ? log_variance[1] : log(s->beta[0]);
+    s->alpha_bar_prev = prev, s->snr = snr;
+    s->posterior_variance = variance, s->posterior_log_variance = log_variance;
+    s->coef_x0 = coef_x0, s->coef_xt = coef_xt;
+}
+
+void schedule_init(Schedule *schedule, Arena *arena, const DiffusionConfig *config)
+{
+    int T = config->timesteps;
+    double *beta = take_doubles(arena, T), *alpha_bar = take_doubles(arena, T);
+    int *timestep = arena_take(arena, (size_t)T * sizeof *timestep);
+    double product = 1.0;
+    for (int i = 0; i < T; i++) {
+        beta[i] = beta_at(config, i);
+        alpha_bar[i] = product *= 1.0 - beta[i];
+        timestep[i] = i + 1;
+    }
+    *schedule = (Schedule){.T = T, .beta = beta, .alpha_bar = alpha_bar, .timestep = timestep};
+    derive(schedule, arena);
+}
+
+void schedule_respace(Schedule *out, Arena *arena, const Schedule *full, const int *timesteps,
+                      int count)
+{
+    double *beta = take_doubles(arena, count), *alpha_bar = take_doubles(arena, count);
+    int *timestep = arena_take(arena, (size_t)count * sizeof *timestep);
+    assert(count >= 1 && timesteps[0] >= 1 && timesteps[count - 1] <= full->T);
+    for (int i = 0; i < count; i++) {
+        assert(i == 0 || timesteps[i] > timesteps[i - 1]);
+        alpha_bar[i] = full->alpha_bar[timesteps[i] - 1];
+        beta[i] = 1.0 - alpha_bar[i] / (i > 0 ? alpha_bar[i - 1] : 1.0);
+        timestep[i] = timesteps[i];
+    }
+    *out = (Schedule){.T = count, .beta = beta, .alpha_bar = alpha_bar, .timestep = timestep};
+    derive(out, arena);
+}
+
+double schedule_log_variance(const Schedule *schedule, Variance variance, int i)
+{
+    assert(i >= 0 && i < schedule->T);
+    if (variance == VARIANCE_FIXED_LARGE && i > 0) return log(schedule->beta[i]);
+    return schedule->posterior_log_variance[i];
+}
+
+/* a / b for a >= 0, b > 0, halves rounded up. */
+static int64_t divide_rounded(int64_t a, int64_t b)
+{
+    return (2 * a + b) / (2 * b);
+}
+
+/* The i-th smallest of K > 1 timesteps of T, 0-based. */
+static int64_t choose(int64_t i, int64_t T, int64_t K, Spacing spacing)
+{
+    switch (spacing) {
+    case SPACING_LINSPACE:
+        return divide_rounded(i * (T - 1), K - 1);
+    case SPACING_LEADING:
+        return i * (T / K);
+    case SPACING_TRAILING:
+        return divide_rounded((i + 1) * T - K, K);
+    case SPACING_QUADRATIC: {
+        int64_t t = divide_rounded(4 * T * i * i, 5 * (K - 1) * (K - 1));
+        return t < T ? t : T - 1;
+    }
+    }
+    assert(!"a spacing");
+    return 0;
+}
+
+int schedule_timesteps(int *out, int T, int K, Spacing spacing)
+{
+    assert(K >= 1 && K <= T && T <= SCHEDULE_MAX_T);
+    if (K == 1) return out[0] = T, 1;
+    int count = 0;
+    for (int i = 0; i < K; i++) {
+        int t = (int)choose(i, T, K, spacing) + 1;
+        if (count == 0 || t > out[count - 1]) out[count++] = t;
+    }
+    return count;
+}
