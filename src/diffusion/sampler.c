@@ -1,0 +1,193 @@
+/*
+ * The state is double, so that a chain of a thousand steps adds nothing of its own to the network's
+ * error; only what the network reads and writes is float. A step works image by image, each in its
+ * own part of every buffer: images may run on any thread without changing a bit.
+ */
+#include "diffusion/sampler.h"
+
+#include "base/rng.h"
+#include "diffusion/predict.h"
+
+#include <assert.h>
+#include <math.h>
+
+void sampler_ddpm(double *x_prev, const double *x_0, const double *x_t, const double *noise,
+                  const Schedule *chain, int i, Variance variance, size_t size)
+{
+    double a = chain->coef_x0[i], b = chain->coef_xt[i];
+    double sigma =
+        sqrt(variance == VARIANCE_FIXED_LARGE ? chain->beta[i] : chain->posterior_variance[i]);
+    for (size_t k = 0; k < size; k++)
+        x_prev[k] = a * x_0[k] + b * x_t[k] + (noise ? sigma * noise[k] : 0.0);
+}
+
+void sampler_ddim(double *x_prev, const double *x_0, const double *epsilon, const double *noise,
+                  double alpha_bar, double alpha_bar_prev, double eta, size_t size)
+{
+    double sigma = eta * sqrt((1.0 - alpha_bar_prev) / (1.0 - alpha_bar)) *
+                   sqrt(1.0 - alpha_bar / alpha_bar_prev);
+    double a = sqrt(alpha_bar_prev), b = sqrt(fmax(1.0 - alpha_bar_prev - sigma * sigma, 0.0));
+    for (size_t k = 0; k < size; k++)
+        x_prev[k] = a * x_0[k] + b * epsilon[k] + (noise ? sigma * noise[k] : 0.0);
+}
+
+static double lambda_of(double alpha_bar)
+{
+    return 0.5 * log(alpha_bar / (1.0 - alpha_bar));
+}
+
+void sampler_dpmpp(double *x_prev, const double *x_0, const double *x_0_before, const double *x_t,
+                   const double alpha_bar[3], size_t size)
+{
+    double now = alpha_bar[1], next = alpha_bar[2];
+    assert(now > 0.0 && (next < 1.0 || !x_0_before));
+    double h = lambda_of(next) - lambda_of(now), half_of_inverse_r = 0;
+    if (x_0_before) half_of_inverse_r = 0.5 * h / (lambda_of(now) - lambda_of(alpha_bar[0]));
+    double a = sqrt((1.0 - next) / (1.0 - now)), b = -sqrt(next) * expm1(-h);
+    for (size_t k = 0; k < size; k++) {
+        double d = x_0[k];
+        if (x_0_before) d += half_of_inverse_r * (x_0[k] - x_0_before[k]);
+        x_prev[k] = a * x_t[k] + b * d;
+    }
+}
+
+bool sampler_check(const SamplerConfig *config, const DiffusionConfig *diffusion, Err *err)
+{
+    const char *name = sampler_names[config->kind];
+    if (config->steps < 1 || config->steps > diffusion->timesteps)
+        return err_set(err, ERR_USAGE, "steps = %d is not in 1 .. %d, the timesteps of the model",
+                       config->steps, diffusion->timesteps);
+    if (!(config->eta >= 0.0 && config->eta <= 1.0))
+        return err_set(err, ERR_USAGE, "eta = %g is not in [0, 1]", config->eta);
+    if (config->eta > 0.0 && config->kind != SAMPLER_DDIM)
+        return err_set(err, ERR_USAGE,
+                       "eta = %g is for the sampler ddim, and this is %s; leave eta out or choose "
+                       "ddim",
+                       config->eta, name);
+    if (config->kind == SAMPLER_DPMPP && schedule_ends_at_zero(diffusion))
+        return err_set(err, ERR_USAGE,
+                       "the sampler dpm++ divides by alpha-bar, which ends at 0 in the model's "
+                       "schedule %s; choose ddim or ddpm",
+                       schedule_names[diffusion->schedule]);
+    return true;
+}
+
+static RngKey key_of(uint64_t seed, uint32_t image, int step, RngStream stream)
+{
+    return (RngKey){.seed = seed, .image = image, .step = (uint32_t)step, .stream = stream};
+}
+
+void sampler_draw_x_T(float *x_T, int n, size_t size, uint64_t seed, uint32_t first_image)
+{
+    for (int i = 0; i < n; i++)
+        rng_normal(x_T + (size_t)i * size, size,
+                   key_of(seed, first_image + (uint32_t)i, 0, RNG_X_T));
+}
+
+size_t sampler_bytes(const SamplerConfig *config, int n, size_t size)
+{
+    size_t elements = (size_t)n * size;
+    return schedule_bytes(config->steps) + memory_round((size_t)config->steps * sizeof(int)) +
+           5 * memory_round(elements * sizeof(double)) + 2 * memory_round(elements * sizeof(float));
+}
+
+static void widen(double *out, const float *in, size_t size)
+{
+    for (size_t i = 0; i < size; i++) out[i] = (double)in[i];
+}
+
+static void round_to_float(float *out, const double *in, size_t size)
+{
+    for (size_t i = 0; i < size; i++) out[i] = (float)in[i];
+}
+
+void sampler_init(Sampler *sampler, Arena *arena, const SamplerConfig *config, const Schedule *full,
+                  const float *x_T, int n, size_t size)
+{
+    size_t elements = (size_t)n * size;
+    int *timesteps = arena_take(arena, (size_t)config->steps * sizeof *timesteps);
+    int count = schedule_timesteps(timesteps, full->T, config->steps, config->spacing);
+    *sampler = (Sampler){.config = *config, .full = full, .left = count, .n = n, .size = size};
+    schedule_respace(&sampler->chain, arena, full, timesteps, count);
+
+    double **doubles[] = {&sampler->x_t, &sampler->x_0, &sampler->x_0_before, &sampler->epsilon,
+                          &sampler->noise};
+    for (size_t i = 0; i < sizeof doubles / sizeof *doubles; i++)
+        *doubles[i] = arena_take(arena, elements * sizeof(double));
+    sampler->network_in = arena_take(arena, elements * sizeof(float));
+    sampler->network_out = arena_take(arena, elements * sizeof(float));
+
+    if (!x_T) {
+        sampler_draw_x_T(sampler->network_in, n, size, config->seed, config->first_image);
+        x_T = sampler->network_in;
+    }
+    widen(sampler->x_t, x_T, elements);
+}
+
+/* The noise of this step for one image, whose part of network_in is free by now. */
+static const double *draw_noise(Sampler *s, int image, int t)
+{
+    size_t at = (size_t)image * s->size;
+    rng_normal(
+        s->network_in + at, s->size,
+        key_of(s->config.seed, s->config.first_image + (uint32_t)image, t, RNG_SAMPLER_NOISE));
+    widen(s->noise + at, s->network_in + at, s->size);
+    return s->noise + at;
+}
+
+static void predict_image(Sampler *s, int image, int t)
+{
+    size_t at = (size_t)image * s->size;
+    double *x_0 = s->x_0 + at;
+    widen(x_0, s->network_out + at, s->size);
+    predict_x0(x_0, x_0, s->x_t + at, s->config.prediction, s->full, t - 1, s->size);
+    if (s->config.clip)
+        for (size_t k = 0; k < s->size; k++) x_0[k] = predict_clip(x_0[k]);
+}
+
+static void step_image(Sampler *s, int image)
+{
+    const Schedule *chain = &s->chain;
+    int i = s->left - 1, t = chain->timestep[i];
+    size_t at = (size_t)image * s->size;
+    double *x_t = s->x_t + at, *x_0 = s->x_0 + at, *epsilon = s->epsilon + at;
+    bool noisy = i > 0 && (s->config.kind == SAMPLER_DDPM || s->config.eta > 0.0);
+    predict_image(s, image, t);
+    const double *noise = noisy ? draw_noise(s, image, t) : NULL;
+    switch (s->config.kind) {
+    case SAMPLER_DDPM:
+        sampler_ddpm(x_t, x_0, x_t, noise, chain, i, s->config.variance, s->size);
+        return;
+    case SAMPLER_DDIM:
+        predict_epsilon(epsilon, x_0, x_t, chain->alpha_bar[i], s->size);
+        sampler_ddim(x_t, x_0, epsilon, noise, chain->alpha_bar[i], chain->alpha_bar_prev[i],
+                     s->config.eta, s->size);
+        return;
+    case SAMPLER_DPMPP: {
+        bool second_order = i > 0 && i < chain->T - 1;
+        double alpha_bar[3] = {chain->alpha_bar[second_order ? i + 1 : i], chain->alpha_bar[i],
+                               chain->alpha_bar_prev[i]};
+        sampler_dpmpp(x_t, x_0, second_order ? s->x_0_before + at : NULL, x_t, alpha_bar, s->size);
+        return;
+    }
+    }
+    assert(!"a sampler");
+}
+
+bool sampler_step(Sampler *sampler, Denoiser denoise, void *context)
+{
+    assert(sampler->left > 0);
+    int t = sampler->chain.timestep[sampler->left - 1];
+    round_to_float(sampler->network_in, sampler->x_t, (size_t)sampler->n * sampler->size);
+    denoise(context, sampler->network_out, sampler->network_in, t, sampler->n);
+#pragma omp parallel for schedule(static)
+    for (int image = 0; image < sampler->n; image++) step_image(sampler, image);
+    double *x_0 = sampler->x_0;
+    sampler->x_0 = sampler->x_0_before, sampler->x_0_before = x_0;
+    return --sampler->left > 0;
+}
+
+void sampler_result(float *out, const Sampler *sampler)
+{
+    round_to_float(out, sampler->x_t, (size_t)sampler->n * sampler->size);
+}
