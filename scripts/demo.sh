@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Trains configs/demo.json on Fashion-MNIST and samples a grid, whose path is the last line. Where
+# the images are not to be had, the built-in shapes take their place.
+#
+#     scripts/demo.sh [OPTION OF ddpm train]...
+#
+# $DDPM: the program (./ddpm). The run is runs/demo, or -2, -3, ... if there is one.
+set -eu
+root=$(cd "$(dirname "$0")/.." && pwd)
+ddpm=${DDPM:-$root/ddpm}
+
+# The folder of Fashion-MNIST's files; nothing if there is none.
+fashion() {
+    local folder
+    for folder in "${DDPM_DATA:-data}" "$root/data" /usr/share/datasets; do
+        if [ -e "$folder/fashion-mnist/train-images-idx3-ubyte.gz" ]; then
+            echo "$folder/fashion-mnist"
+            return
+        fi
+    done
+}
+
+run=runs/demo
+for ((i = 2; ; i++)); do
+    [ -e "$run" ] || break
+    run=runs/demo-$i
+done
+
+images=$(fashion)
+if [ -n "$images" ]; then
+    data=(--set data.format=idx --set "data.path=$images")
+else
+    echo "demo: no Fashion-MNIST here (Debian has it as dataset-fashion-mnist): training on the" \
+        "built-in shapes instead" >&2
+    data=(--set data.format=shapes)
+fi
+"$ddpm" train --config "$root/configs/demo.json" --out "$run" "${data[@]}" "$@"
+"$ddpm" sample --model "$run" -n 64 -o "$run/grid.png"
+echo "$run/grid.png"
