@@ -43,7 +43,7 @@ SHARE           = -DDDPM_SHARE='"$(PREFIX)/share/ddpm"'
 SOURCES   = $(sort $(wildcard src/*/*.c))
 OBJECTS   = $(SOURCES:src/%.c=$(BUILD)/%.o)
 LIBRARY   = $(BUILD)/libddpm.a
-SUPPORT   = $(BUILD)/tests/support.o $(BUILD)/tests/gradient.o
+SUPPORT   = $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(sort $(wildcard tests/*.c)))
 TESTS     = $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/*/test_*.c)))
 SCRIPTS   = $(sort $(wildcard tests/*/*.bats))
 IN_SHARE  = $(patsubst src/%.c,$(BUILD)/%.o,$(shell grep -ls DDPM_SHARE src/main.c $(SOURCES)))

@@ -152,7 +152,12 @@ needs() {
     finds 'README.md:2: unfinished'
     rm README.md
     put Makefile 'CFLAGS = -O3 -ffast''-math'
-    finds 'Makefile:1: flag that lets'
+    finds 'Makefile:1: lets the compiler drop NaN'
+    put Makefile 'CFLAGS = -O3'
+    put src/base/a.c '/* as without -ffast''-math */'
+    finds_nothing
+    put src/base/a.c '#pragma GCC optimize("fast-math")'
+    finds 'src/base/a.c:1: lets the compiler drop NaN'
 }
 
 @test "shell scripts" {
