@@ -1,6 +1,7 @@
 /*
- * What the kernels' inner loops are made of, written so that compilers turn the loops around it
- * into vector code without -ffast-math: no branch, no call, no errno. Private to nn.
+ * What the kernels' inner loops are made of, written so that compilers turn the loops around them
+ * into vector code under the strict rules of floating point: no branch, no call, no errno. Private
+ * to nn.
  */
 #ifndef DDPM_NN_VECTOR_MATH_H
 #define DDPM_NN_VECTOR_MATH_H

@@ -5,6 +5,25 @@
 
 #include <math.h>
 
+static void fixtures(void **state)
+{
+    (void)state;
+    static const int dims[] = {32, 128};
+    Safetensors file = test_fixture("layers");
+    for (int i = 0; i < 2; i++) {
+        size_t n, size;
+        int *steps = test_fixture_whole(&file, &n, "timestep_embedding_%d.t", dims[i]);
+        float *expected = test_fixture_floats(&file, &size, "timestep_embedding_%d.y", dims[i]);
+        float *y = test_floats(size), *t = test_floats(n);
+        for (size_t k = 0; k < n; k++) t[k] = (float)steps[k];
+        assert_int_equal(size, n * (size_t)dims[i]);
+        timestep_embedding(y, t, (int)n, dims[i], 1, false);
+        assert_arrays_close(y, expected, size, 5e-5, 0);
+        free(steps), free(t), free(expected), free(y);
+    }
+    safetensors_release(&file);
+}
+
 static void halves_and_frequencies(void **state)
 {
     (void)state;
@@ -67,6 +86,7 @@ static void classes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fixtures),
         cmocka_unit_test(halves_and_frequencies),
         cmocka_unit_test(two_numbers),
         cmocka_unit_test(classes),

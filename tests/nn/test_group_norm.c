@@ -68,19 +68,26 @@ typedef struct {
     float *stats, *y, *da, *db, *dx, *dgamma, *dbeta; /* out; dx is da and db put together */
 } Run;
 
-static Run run_new(GroupNormDims d, float mean)
+/* The inputs become the run's. */
+static Run run_on(GroupNormDims d, float *x, float *gamma, float *beta, float *dy)
 {
     Shape s = shape_of(&d);
     size_t rows = s.n * s.pixels, c_a = (size_t)d.c_a, c_b = (size_t)d.c_b;
-    Run r = {.d = d, .size = rows * s.c, .c = s.c};
-    r.x = test_normals(r.size, 1), r.dy = test_normals(r.size, 2);
-    r.gamma = test_normals(s.c, 3), r.beta = test_normals(s.c, 4);
-    for (size_t i = 0; i < r.size; i++) r.x[i] += mean;
+    Run r = {.d = d, .size = rows * s.c, .c = s.c, .x = x, .gamma = gamma, .beta = beta, .dy = dy};
     r.a = cut(r.x, rows, s.c, 0, c_a), r.b = cut(r.x, rows, s.c, c_a, c_b);
     r.stats = test_floats(s.n * s.groups * 2), r.y = test_floats(r.size);
     r.da = test_floats(rows * c_a), r.db = test_floats(rows * c_b), r.dx = test_floats(r.size);
     r.dgamma = test_normals(s.c, 5), r.dbeta = test_normals(s.c, 6);
     return r;
+}
+
+static Run run_new(GroupNormDims d, float mean)
+{
+    Shape s = shape_of(&d);
+    size_t size = s.n * s.pixels * s.c;
+    float *x = test_normals(size, 1);
+    for (size_t i = 0; i < size; i++) x[i] += mean;
+    return run_on(d, x, test_normals(s.c, 3), test_normals(s.c, 4), test_normals(size, 2));
 }
 
 static void run_free(Run *r)
@@ -117,6 +124,48 @@ static void subtract(float *x, float *y, size_t n)
 {
     for (size_t i = 0; i < n; i++) x[i] -= y[i];
     free(y);
+}
+
+/* A fixture's tensor of images, its pixels moved inside its channels. */
+static float *images(const Safetensors *file, const char *name, const char *tensor, int sizes[4])
+{
+    float *stored = test_fixture_floats(file, NULL, "%s.%s", name, tensor);
+    float *x = test_nchw_to_nhwc(stored, sizes[0], sizes[1], sizes[2], sizes[3]);
+    free(stored);
+    return x;
+}
+
+/* Against PyTorch, whole and cut in two at `border`. */
+static void check_fixture(const char *name, const char *layer, int sizes[4], int groups, int border)
+{
+    Safetensors file = test_fixture("layers");
+    GroupNormDims d = {sizes[0], sizes[2] * sizes[3], border, sizes[1] - border, groups,
+                       1e-6f,    layer[0] != '\0'};
+    Run r = run_on(d, images(&file, name, "x", sizes),
+                   test_fixture_floats(&file, NULL, "%s.%sweight", name, layer),
+                   test_fixture_floats(&file, NULL, "%s.%sbias", name, layer),
+                   images(&file, name, "dy", sizes));
+    float *y = images(&file, name, "y", sizes), *dx = images(&file, name, "grad.x", sizes);
+    float *dgamma = test_fixture_floats(&file, NULL, "%s.grad.%sweight", name, layer);
+    float *dbeta = test_fixture_floats(&file, NULL, "%s.grad.%sbias", name, layer);
+    run(&r, false);
+    subtract(r.dgamma, test_normals(r.c, 5), r.c);
+    subtract(r.dbeta, test_normals(r.c, 6), r.c);
+    assert_arrays_close(r.y, y, r.size, 5e-5, 0);
+    assert_arrays_close(r.dx, dx, r.size, 2e-4, 0);
+    assert_arrays_close(r.dgamma, dgamma, r.c, 2e-4, 0);
+    assert_arrays_close(r.dbeta, dbeta, r.c, 2e-4, 0);
+    free(y), free(dx), free(dgamma), free(dbeta), run_free(&r), safetensors_release(&file);
+}
+
+static void fixtures(void **state)
+{
+    (void)state;
+    static const int borders[] = {96, 50, 1, 33}; /* a group has 3 channels */
+    for (size_t i = 0; i < 4; i++)
+        check_fixture("group_norm", "", (int[]){2, 96, 5, 5}, 32, borders[i]);
+    check_fixture("group_norm_silu", "0.", (int[]){3, 16, 4, 4}, 8, 16);
+    check_fixture("group_norm_silu", "0.", (int[]){3, 16, 4, 4}, 8, 9);
 }
 
 static void check(GroupNormDims d, float mean, bool accumulate)
@@ -224,6 +273,7 @@ int main(void)
 {
     parallel_setup(0);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fixtures),
         cmocka_unit_test(values_and_gradients_at_odd_shapes),
         cmocka_unit_test(statistics_far_from_zero),
         cmocka_unit_test(statistics_with_an_outlier),

@@ -24,15 +24,22 @@ typedef struct {
     float *y, *dx, *dw, *dbias;
 } Run;
 
-static Run run_new(LinearDims d)
+/* The inputs become the run's. */
+static Run run_on(LinearDims d, float *x, float *w, float *bias, float *dy)
 {
     size_t rows = (size_t)d.rows, in = (size_t)d.in, out = (size_t)d.out;
     Run r = {.d = d, .size_x = rows * in, .size_w = in * out, .size_y = rows * out};
-    r.x = test_normals(r.size_x, 1), r.w = test_normals(r.size_w, 2);
-    r.bias = test_normals(out, 3), r.dy = test_normals(r.size_y, 4);
+    r.x = x, r.w = w, r.bias = bias, r.dy = dy;
     r.y = test_floats(r.size_y), r.dx = test_floats(r.size_x);
     r.dw = test_normals(r.size_w, 5), r.dbias = test_normals(out, 6);
     return r;
+}
+
+static Run run_new(LinearDims d)
+{
+    size_t rows = (size_t)d.rows, in = (size_t)d.in, out = (size_t)d.out;
+    return run_on(d, test_normals(rows * in, 1), test_normals(in * out, 2), test_normals(out, 3),
+                  test_normals(rows * out, 4));
 }
 
 static void run(Run *r, bool accumulate)
@@ -62,6 +69,45 @@ static void subtract_normals(float *x, size_t n, uint32_t seed)
     float *normals = test_normals(n, seed);
     subtract(x, normals, n);
     free(normals);
+}
+
+/* A fixture's tensor of shape [n,c,pixels] as [n,pixels,c]; a weight [out,in] as [in,out]. */
+static float *turned(const Safetensors *file, const char *name, const char *tensor, int n, int c,
+                     int pixels)
+{
+    float *stored = test_fixture_floats(file, NULL, "%s.%s", name, tensor);
+    float *x = test_nchw_to_nhwc(stored, n, c, 1, pixels);
+    free(stored);
+    return x;
+}
+
+/* Against PyTorch; with one pixel a plain linear layer, with more a 1x1 convolution. */
+static void check_fixture(const char *name, int n, int pixels, int in, int out)
+{
+    Safetensors file = test_fixture("layers");
+    Run r = run_on((LinearDims){n * pixels, in, out}, turned(&file, name, "x", n, in, pixels),
+                   turned(&file, name, "weight", 1, out, in),
+                   test_fixture_floats(&file, NULL, "%s.bias", name),
+                   turned(&file, name, "dy", n, out, pixels));
+    float *y = turned(&file, name, "y", n, out, pixels);
+    float *dx = turned(&file, name, "grad.x", n, in, pixels);
+    float *dw = turned(&file, name, "grad.weight", 1, out, in);
+    float *dbias = test_fixture_floats(&file, NULL, "%s.grad.bias", name);
+    run(&r, false);
+    subtract_normals(r.dw, r.size_w, 5);
+    subtract_normals(r.dbias, (size_t)out, 6);
+    assert_arrays_close(r.y, y, r.size_y, 5e-5, 0);
+    assert_arrays_close(r.dx, dx, r.size_x, 2e-4, 0);
+    assert_arrays_close(r.dw, dw, r.size_w, 2e-4, 0);
+    assert_arrays_close(r.dbias, dbias, (size_t)out, 2e-4, 0);
+    free(y), free(dx), free(dw), free(dbias), run_free(&r), safetensors_release(&file);
+}
+
+static void fixtures(void **state)
+{
+    (void)state;
+    check_fixture("linear", 6, 1, 20, 12);
+    check_fixture("conv1x1", 2, 25, 24, 40);
 }
 
 static void check(LinearDims d, bool accumulate)
@@ -179,6 +225,7 @@ int main(void)
 {
     parallel_setup(0);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fixtures),
         cmocka_unit_test(values_and_gradients_at_odd_shapes),
         cmocka_unit_test(without_a_bias),
         cmocka_unit_test(two_calls_make_a_concatenation),
