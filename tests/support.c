@@ -184,3 +184,23 @@ void test_remove_folder(char *folder)
     if (!file_remove(folder, &err)) fail_msg("%s", err.text);
     free(folder);
 }
+
+char *test_path(const char *folder, const char *name)
+{
+    char path[FILE_PATH];
+    Err err;
+    if (!file_path(path, &err, "%s/%s", folder, name)) fail_msg("%s", err.text);
+    return strdup(path);
+}
+
+void test_put(const char *folder, const char *name, const void *data, size_t size)
+{
+    char *path = test_path(folder, name), parent[FILE_PATH];
+    Err err;
+    file_parent(parent, path);
+    if (!file_make_folder(parent, &err)) fail_msg("%s", err.text);
+    FILE *stream = fopen(path, "wb");
+    if (!stream || fwrite(data, 1, size, stream) != size) fail_msg("%s: cannot be written", path);
+    fclose(stream);
+    free(path);
+}

@@ -57,4 +57,10 @@ float *test_nhwc_to_nchw(const float *x, int n, int c, int h, int w);
 char *test_temp_folder(void);
 void test_remove_folder(char *folder);
 
+/* "folder/name", to be given to free(). */
+char *test_path(const char *folder, const char *name);
+
+/* Write the file folder/name; the folders that `name` names are made. */
+void test_put(const char *folder, const char *name, const void *data, size_t size);
+
 #endif
