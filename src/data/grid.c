@@ -1,0 +1,36 @@
+#include "data/grid.h"
+
+#include <assert.h>
+#include <string.h>
+
+static int default_columns(int count)
+{
+    int columns = 1;
+    while ((int64_t)columns * columns < count) columns++;
+    return columns;
+}
+
+/* `cells` images and the borders around them; more pixels than an int holds are INT_MAX / 2. */
+static int side(int cells, int pixels)
+{
+    int64_t sum = (int64_t)cells * ((int64_t)pixels + GRID_BORDER) + GRID_BORDER;
+    return sum < INT32_MAX / 2 ? (int)sum : INT32_MAX / 2;
+}
+
+bool grid_make(Image *grid, const uint8_t *images, GridDims dims, Err *err)
+{
+    assert(dims.count > 0);
+    int columns = dims.columns > 0 ? dims.columns : default_columns(dims.count);
+    if (columns > dims.count) columns = dims.count;
+    int rows = (dims.count + columns - 1) / columns;
+    if (!image_new(grid, side(rows, dims.height), side(columns, dims.width), dims.channels, err))
+        return err_prefix(err, "a grid of %d images", dims.count);
+    size_t pixel = (size_t)dims.channels, row = (size_t)dims.width * pixel;
+    for (int i = 0; i < dims.count; i++) {
+        int top = side(i / columns, dims.height), left = side(i % columns, dims.width);
+        for (int y = 0; y < dims.height; y++, images += row)
+            memcpy(grid->pixels + ((size_t)(top + y) * (size_t)grid->width + (size_t)left) * pixel,
+                   images, row);
+    }
+    return true;
+}
