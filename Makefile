@@ -43,7 +43,8 @@ SHARE           = -DDDPM_SHARE='"$(PREFIX)/share/ddpm"'
 SOURCES   = $(sort $(wildcard src/*/*.c))
 OBJECTS   = $(SOURCES:src/%.c=$(BUILD)/%.o)
 LIBRARY   = $(BUILD)/libddpm.a
-SUPPORT   = $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(sort $(wildcard tests/*.c)))
+SUPPORT   = $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(filter-out $(wildcard tests/*/test_*.c),\
+              $(wildcard tests/*.c tests/*/*.c)))
 TESTS     = $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/*/test_*.c)))
 SCRIPTS   = $(sort $(wildcard tests/*/*.bats))
 IN_SHARE  = $(patsubst src/%.c,$(BUILD)/%.o,$(shell grep -ls DDPM_SHARE src/main.c $(SOURCES)))
