@@ -1,0 +1,95 @@
+#include "train/optimiser.h"
+
+#include <math.h>
+
+enum { CHUNK = 1 << 14 };
+
+static size_t end_of_chunk(size_t chunk, size_t n)
+{
+    size_t end = (chunk + 1) * CHUNK;
+    return end < n ? end : n;
+}
+
+static size_t chunks_of(size_t n)
+{
+    return (n + CHUNK - 1) / CHUNK;
+}
+
+/* Eight running sums, which compilers can keep in a vector. */
+static double sum_of_squares(const float *g, size_t n)
+{
+    double sums[8] = {0}, sum = 0;
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (size_t j = 0; j < 8; j++) sums[j] += (double)g[i + j] * (double)g[i + j];
+    for (; i < n; i++) sum += (double)g[i] * (double)g[i];
+    for (size_t j = 0; j < 8; j++) sum += sums[j];
+    return sum;
+}
+
+/* Chunks are summed in groups whose results are added in order; 64 groups are enough for the
+ * threads and few enough for the stack. */
+double gradient_norm(const float *g, size_t n)
+{
+    enum { GROUPS = 64 };
+    double sums[GROUPS] = {0}, sum = 0;
+    size_t chunks = chunks_of(n);
+#pragma omp parallel for schedule(static)
+    for (int group = 0; group < GROUPS; group++) {
+        size_t first = chunks * (size_t)group / GROUPS,
+               last = chunks * (size_t)(group + 1) / GROUPS;
+        for (size_t chunk = first; chunk < last; chunk++)
+            sums[group] +=
+                sum_of_squares(g + chunk * CHUNK, end_of_chunk(chunk, n) - chunk * CHUNK);
+    }
+    for (int group = 0; group < GROUPS; group++) sum += sums[group];
+    return sqrt(sum);
+}
+
+double clip_factor(double norm, double limit)
+{
+    if (limit <= 0) return 1;
+    return fmin(1, limit / (norm + 1e-6));
+}
+
+double learning_rate_at(double rate, int warmup_steps, uint64_t step)
+{
+    if (warmup_steps <= 0) return rate;
+    return rate * fmin(1, ((double)step + 1) / warmup_steps);
+}
+
+static const double BETA_1 = 0.9, BETA_2 = 0.999, EPSILON = 1e-8;
+
+void adam_update(float *w, float *m, float *v, const float *g, size_t n, double scale, double rate,
+                 uint64_t updates)
+{
+    double t = (double)updates + 1;
+    float factor = (float)scale, b1 = (float)BETA_1, b2 = (float)BETA_2, epsilon = (float)EPSILON;
+    float step = (float)(rate / (1 - pow(BETA_1, t)));
+    float root = (float)(1 / sqrt(1 - pow(BETA_2, t)));
+    size_t chunks = chunks_of(n);
+#pragma omp parallel for schedule(static)
+    for (size_t chunk = 0; chunk < chunks; chunk++)
+        for (size_t i = chunk * CHUNK; i < end_of_chunk(chunk, n); i++) {
+            float gradient = factor * g[i];
+            m[i] = b1 * m[i] + (1.0f - b1) * gradient;
+            v[i] = b2 * v[i] + (1.0f - b2) * gradient * gradient;
+            w[i] -= step * m[i] / (sqrtf(v[i]) * root + epsilon);
+        }
+}
+
+double ema_decay_at(double decay, bool warmup, uint64_t updates)
+{
+    double n = (double)updates;
+    return warmup ? fmin(decay, (1 + n) / (10 + n)) : decay;
+}
+
+void ema_update(float *ema, const float *w, size_t n, double decay)
+{
+    float rest = (float)(1 - decay);
+    size_t chunks = chunks_of(n);
+#pragma omp parallel for schedule(static)
+    for (size_t chunk = 0; chunk < chunks; chunk++)
+        for (size_t i = chunk * CHUNK; i < end_of_chunk(chunk, n); i++)
+            ema[i] += rest * (w[i] - ema[i]);
+}
