@@ -1,0 +1,77 @@
+/*
+ * The configuration of a run, as JSON and as a struct. One table has every key; reading, --set,
+ * the recorded config, the list of keys and the nearest key for a typo all walk it.
+ */
+#ifndef DDPM_TRAIN_CONFIG_H
+#define DDPM_TRAIN_CONFIG_H
+
+#include "base/err.h"
+#include "base/json.h"
+#include "data/config.h"
+#include "diffusion/config.h"
+#include "model/config.h"
+#include "train/keys.h"
+
+#include <stdint.h>
+
+typedef struct {
+    int steps; /* in all, those before a resume included */
+    int batch_size, micro_batch;
+    double learning_rate;
+    int warmup_steps; /* the rate rises linearly over these */
+    double grad_clip; /* the global norm is cut to this; 0: never */
+    double ema_decay;
+    bool ema_warmup; /* the decay of update n is at most (1 + n) / (10 + n) */
+    uint64_t seed;
+    int max_bad_steps;                             /* in a row, before training stops as diverged */
+    int log_every, sample_every, checkpoint_every; /* steps; 0: never on the way */
+    int keep_checkpoints, keep_every;
+} TrainConfig;
+
+typedef struct {
+    SamplerKind sampler;
+    int steps; /* 0 (null in JSON): T for ddpm, 50 for the others */
+    bool clip;
+    int count;
+} SampleConfig;
+
+typedef struct {
+    DataConfig data;
+    ModelConfig model;
+    DiffusionConfig diffusion;
+    TrainConfig train;
+    SampleConfig sample;
+} Config;
+
+/* The paper's values for CIFAR-10; data.path is empty. */
+Config config_default(void);
+
+/* Every key, in the order in which it is written. */
+const Key *config_keys(size_t *count);
+
+/* Put the keys that `json` has into *config; the others stay. `origin` (a file's name) opens each
+ * message. ERR_USAGE for a key that does not exist (the nearest is named), a wrong type, a value
+ * out of range; *config is then as it was. */
+bool config_parse(Config *config, const Json *json, const char *origin, Err *err);
+
+/* Defaults, then the file. ERR_USAGE for all that may be wrong with it. */
+bool config_read(Config *config, const char *path, Err *err);
+
+/* "train.steps=100", as config_parse. The value is JSON; a string needs no quotes. */
+bool config_set(Config *config, const char *assignment, Err *err);
+
+/* Every key. The caller gives it to json_free. */
+Json *config_write(const Config *config);
+
+/* Refuse what each key allows alone but not all of them together. ERR_USAGE. */
+bool config_check(const Config *config, Err *err);
+
+/* The path of the first key of data, model or diffusion whose values differ, or NULL: on resume
+ * these may not change. */
+const char *config_frozen_difference(const Config *a, const Config *b);
+
+/* Where the config `name` is: as it stands, or, if it is a bare file name, in configs/ and in the
+ * installed share folder. ERR_USAGE: the message names the places that were looked at. */
+bool config_find(char *out, size_t size, const char *name, Err *err);
+
+#endif
