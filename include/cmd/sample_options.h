@@ -1,0 +1,35 @@
+/*
+ * The options of `ddpm sample`.
+ */
+#ifndef DDPM_CMD_SAMPLE_OPTIONS_H
+#define DDPM_CMD_SAMPLE_OPTIONS_H
+
+#include "cmd/options.h"
+
+#include <stdbool.h>
+
+/* What was not given is what the model's config says, or else the default stated. */
+typedef struct {
+    const char *model;  /* NULL: the newest run */
+    const char *output; /* .png, .npy, .npz or a folder */
+    const char *noise;  /* an .npy file with x_T, or NULL */
+    int count;          /* 0: not given */
+    int64_t seed;       /* default 0 */
+    int sampler;        /* a SamplerKind, -1: not given */
+    int steps;          /* 0: not given */
+    double eta;         /* of ddim; default 0 */
+    int variance;       /* a Variance, -1: not given */
+    int spacing;        /* a Spacing; default linspace */
+    int clip;           /* 1 or 0; -1: not given */
+    int batch;          /* images denoised at once; 0: not given */
+    int columns;        /* of a grid; 0: about as many as rows */
+    int threads;        /* 0: OMP_NUM_THREADS, or else all cores */
+    bool raw, as_float, quiet;
+} SampleOptions;
+
+extern const OptionTable sample_options_table;
+
+/* Defaults, then argv; as options_parse. ERR_USAGE too without --output. */
+bool sample_options_parse(SampleOptions *options, bool *help, int argc, char **argv, Err *err);
+
+#endif

@@ -1,0 +1,266 @@
+/*
+ * Parsed by hand rather than by getopt_long, which prints its own messages, keeps its place in
+ * globals, and knows neither types nor the nearest name.
+ */
+#include "cmd/options.h"
+
+#include "base/nearest.h"
+#include "cmd/text.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One parse under way: argv[at] is the next word. */
+typedef struct {
+    const OptionTable *table;
+    char *out;
+    char **argv;
+    int argc, at;
+    const char *operand;
+} Parse;
+
+static bool may_lack_value(const Option *option)
+{
+    return option->argument && option->argument[0] == '[';
+}
+
+/* ------------------------------------------------------------------------------------ values -- */
+
+static bool bad_value(const Option *option, const char *text, const char *wanted, Err *err)
+{
+    return err_set(err, ERR_USAGE, "--%s %s: expected %s", option->name, *text ? text : "(nothing)",
+                   wanted);
+}
+
+static bool bad_number(const Option *option, const char *text, Err *err)
+{
+    char wanted[128];
+    const char *what = option->type == OPTION_NUMBER ? "a number" : "a whole number";
+    if (isinf(option->max))
+        snprintf(wanted, sizeof wanted, "%s of at least %.16g", what, option->min);
+    else
+        snprintf(wanted, sizeof wanted, "%s from %.16g to %.16g", what, option->min, option->max);
+    return bad_value(option, text, wanted, err);
+}
+
+static bool starts_like_a_number(const char *text)
+{
+    return (text[0] != 0 && strchr("+-.0123456789", text[0])) != 0;
+}
+
+static bool read_whole(int64_t *out, const Option *option, const char *text, Err *err)
+{
+    char *end;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    bool fits = errno == 0 && value >= (int64_t)option->min && value <= (int64_t)option->max;
+    if (!starts_like_a_number(text) || *end != 0 || !fits) return bad_number(option, text, err);
+    *out = value;
+    return true;
+}
+
+static bool read_number(double *out, const Option *option, const char *text, Err *err)
+{
+    char *end;
+    double value = strtod(text, &end);
+    bool fits = isfinite(value) && value >= option->min && value <= option->max;
+    if (!starts_like_a_number(text) || *end != 0 || !fits) return bad_number(option, text, err);
+    *out = value;
+    return true;
+}
+
+static bool read_choice(int *out, const Option *option, const char *text, Err *err)
+{
+    char wanted[256] = "one of";
+    Nearest best = {0};
+    for (int i = 0; option->names[i]; i++) {
+        if (strcmp(option->names[i], text) == 0) {
+            *out = i;
+            return true;
+        }
+        nearest_try(&best, text, option->names[i]);
+        size_t used = strlen(wanted);
+        snprintf(wanted + used, sizeof wanted - used, "%s %s", i ? "," : "", option->names[i]);
+    }
+    bad_value(option, text, wanted, err);
+    if (!best.name) return false;
+    size_t used = strlen(err->text);
+    snprintf(err->text + used, sizeof err->text - used, "; did you mean %s?", best.name);
+    return false;
+}
+
+static bool read_list(OptionList *out, const Option *option, const char *text, Err *err)
+{
+    if (out->count == OPTION_LIST_MAX)
+        return err_set(err, ERR_USAGE, "--%s %s: --%s stands more than %d times", option->name,
+                       text, option->name, OPTION_LIST_MAX);
+    out->items[out->count++] = text;
+    return true;
+}
+
+static bool store(Parse *parse, const Option *option, const char *text, Err *err)
+{
+    void *to = parse->out + option->offset;
+    int64_t whole;
+    switch (option->type) {
+    case OPTION_FLAG:
+        *(bool *)to = true;
+        return true;
+    case OPTION_STORE:
+        *(int *)to = option->value;
+        return true;
+    case OPTION_TEXT:
+        *(const char **)to = text;
+        return *text || bad_value(option, "", "a name", err);
+    case OPTION_INT:
+        if (!read_whole(&whole, option, text, err)) return false;
+        *(int *)to = (int)whole;
+        return true;
+    case OPTION_WHOLE:
+        return read_whole(to, option, text, err);
+    case OPTION_NUMBER:
+        return read_number(to, option, text, err);
+    case OPTION_CHOICE:
+        if (text) return read_choice(to, option, text, err);
+        *(int *)to = option->value;
+        return true;
+    case OPTION_LIST:
+        return read_list(to, option, text, err);
+    }
+    return false;
+}
+
+/* ----------------------------------------------------------------------------------- options -- */
+
+static bool next_value(const char **out, Parse *parse, const Option *option, Err *err)
+{
+    if (may_lack_value(option)) {
+        *out = NULL;
+        return true;
+    }
+    if (parse->at == parse->argc)
+        return err_set(err, ERR_USAGE, "--%s needs a value: --%s %s", option->name, option->name,
+                       option->argument);
+    *out = parse->argv[parse->at++];
+    return true;
+}
+
+static bool unknown_option(const OptionTable *table, const char *word, Err *err)
+{
+    Nearest best = {0};
+    size_t size = strcspn(word, "=");
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", (int)size, word);
+    for (size_t i = 0; i < table->count; i++) nearest_try(&best, name + 2, table->options[i].name);
+    nearest_try(&best, name + 2, "help");
+    if (word[1] == '-' && best.name)
+        return err_set(err, ERR_USAGE, "there is no option %s; did you mean --%s?", name,
+                       best.name);
+    return err_set(err, ERR_USAGE, "there is no option %s; `ddpm %s --help` lists them", name,
+                   table->name);
+}
+
+static bool parse_long(Parse *parse, const char *word, Err *err)
+{
+    size_t size = strcspn(word + 2, "=");
+    const char *value = word[2 + size] ? word + 3 + size : NULL;
+    for (size_t i = 0; i < parse->table->count; i++) {
+        const Option *option = &parse->table->options[i];
+        if (strlen(option->name) != size || strncmp(option->name, word + 2, size) != 0) continue;
+        if (!option->argument && value)
+            return err_set(err, ERR_USAGE, "--%s takes no value, but has \"%s\"", option->name,
+                           value);
+        if (option->argument && !value && !next_value(&value, parse, option, err)) return false;
+        return store(parse, option, value, err);
+    }
+    return unknown_option(parse->table, word, err);
+}
+
+static const Option *find_letter(const OptionTable *table, char letter)
+{
+    for (size_t i = 0; i < table->count; i++)
+        if (table->options[i].letter == letter) return &table->options[i];
+    return NULL;
+}
+
+/* -q, -n 4, -n4, and letters without a value together: -qr. */
+static bool parse_short(Parse *parse, const char *word, Err *err)
+{
+    for (const char *at = word + 1; *at; at++) {
+        const Option *option = find_letter(parse->table, *at);
+        char unknown[] = {'-', *at, 0};
+        if (!option) return unknown_option(parse->table, unknown, err);
+        const char *value = NULL;
+        if (option->argument) {
+            if (at[1])
+                value = at + 1;
+            else if (!next_value(&value, parse, option, err))
+                return false;
+            return store(parse, option, value, err);
+        }
+        if (!store(parse, option, NULL, err)) return false;
+    }
+    return true;
+}
+
+static bool parse_operand(Parse *parse, const char *word, Err *err)
+{
+    if (!parse->table->operand)
+        return err_set(err, ERR_USAGE, "\"%s\" is not an option, and `ddpm %s` takes nothing else",
+                       word, parse->table->name);
+    if (parse->operand)
+        return err_set(err, ERR_USAGE, "\"%s\" is one %s too many: there is \"%s\" already", word,
+                       parse->table->operand, parse->operand);
+    parse->operand = word;
+    *(const char **)(void *)(parse->out + parse->table->operand_offset) = word;
+    return true;
+}
+
+bool options_parse(void *out, bool *help, const OptionTable *table, int argc, char **argv, Err *err)
+{
+    Parse parse = {.table = table, .out = out, .argv = argv, .argc = argc, .at = 1};
+    bool only_operands = false, good = true;
+    *help = false;
+    while (good && parse.at < argc) {
+        const char *word = argv[parse.at++];
+        if (only_operands || word[0] != '-' || word[1] == 0) {
+            good = parse_operand(&parse, word, err);
+        } else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+            return *help = true;
+        } else if (strcmp(word, "--") == 0) {
+            only_operands = true;
+        } else {
+            good = word[1] == '-' ? parse_long(&parse, word, err) : parse_short(&parse, word, err);
+        }
+    }
+    if (good && table->operand && !parse.operand)
+        return err_set(err, ERR_USAGE, "`ddpm %s` needs a %s; `ddpm %s --help` says more",
+                       table->name, table->operand, table->name);
+    return good;
+}
+
+/* -------------------------------------------------------------------------------------- help -- */
+
+static void print_option(FILE *to, const Option *option)
+{
+    char left[128], letter[] = {'-', option->letter, ',', 0};
+    const char *argument = option->argument ? option->argument : "";
+    const char *space = option->argument && !may_lack_value(option) ? " " : "";
+    snprintf(left, sizeof left, "  %3s --%s%s%s", option->letter ? letter : "", option->name, space,
+             argument);
+    text_print_columns(to, left, option->help, (TextColumn){.indent = 26, .width = 80});
+}
+
+void options_help(FILE *to, const OptionTable *table)
+{
+    fprintf(to, "ddpm %s: %s\n\nUsage: ddpm %s%s%s%s\n", table->name, table->summary, table->name,
+            table->operand ? " " : "", table->operand ? table->operand : "",
+            table->count ? " [OPTION]..." : "");
+    fputc('\n', to);
+    for (size_t i = 0; i < table->count; i++) print_option(to, &table->options[i]);
+    print_option(to, &(Option){.name = "help", .letter = 'h', .help = "print this"});
+    if (table->notes) fprintf(to, "\n%s\n", table->notes);
+}
