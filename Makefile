@@ -1,4 +1,4 @@
-# `make help` lists the targets. Variables are given as in `make ARCH=x86-64-v2 PREFIX=~/.local`;
+# `make help` lists the targets. Variables are given as in `make ARCH=x86-64-v2 PREFIX=/opt/ddpm`;
 # what depends on a flag that has changed is rebuilt. V=1 shows the commands.
 
 CC      = gcc
@@ -10,6 +10,7 @@ PROGRAM = ddpm
 VERSION = 0.1.0
 Q       = $(if $(V),,@)
 
+PKGCONFIG = pkg-config
 PACKAGES  = openblas libcjson zlib
 WARNINGS  = -Wall -Wextra -Wshadow -Wconversion -Wdouble-promotion -Wmissing-prototypes \
             -Wstrict-prototypes -Wwrite-strings -Wpointer-arith -Wvla -Wundef
@@ -18,12 +19,12 @@ OPENMP    = -fopenmp
 OPENMP_LD = -fopenmp
 SANITIZE  =
 CPPFLAGS  = -Iinclude -D_GNU_SOURCE -DDDPM_VERSION='"$(VERSION)"' \
-            $(patsubst -I%,-isystem %,$(shell pkg-config --cflags-only-I $(PACKAGES)) $(STB))
+            $(patsubst -I%,-isystem %,$(shell $(PKGCONFIG) --cflags-only-I $(PACKAGES)) $(STB))
 CFLAGS    = -std=c11 -g $(OPTIMISE) $(WARNINGS) $(OPENMP) -ffp-contract=fast $(SANITIZE)
 LDFLAGS   = $(OPENMP_LD) $(SANITIZE)
-LDLIBS    = $(shell pkg-config --libs $(PACKAGES)) -lm
+LDLIBS    = $(shell $(PKGCONFIG) --libs $(PACKAGES)) -lm
 # Headers only; not every system has a .pc file for them.
-STB       = $(or $(shell pkg-config --cflags-only-I stb 2>/dev/null),-I/usr/include/stb)
+STB       = $(or $(shell $(PKGCONFIG) --cflags-only-I stb 2>/dev/null),-I/usr/include/stb)
 
 # macOS, untested: Apple's clang needs to be shown brew's libomp, pkg-config brew's OpenBLAS.
 ifeq ($(shell uname -s),Darwin)
@@ -32,7 +33,7 @@ CC        = cc
 OPENMP    = -Xpreprocessor -fopenmp -I$(BREW)/opt/libomp/include
 OPENMP_LD = -L$(BREW)/opt/libomp/lib -lomp
 STB       = -I$(BREW)/include/stb
-export PKG_CONFIG_PATH := $(BREW)/opt/openblas/lib/pkgconfig:$(PKG_CONFIG_PATH)
+PKGCONFIG = PKG_CONFIG_PATH=$(BREW)/opt/openblas/lib/pkgconfig:$$PKG_CONFIG_PATH pkg-config
 endif
 
 # Flags of single files. base/rng draws the same normals on every machine: no fused multiply-add
