@@ -27,7 +27,8 @@ void gemm(float *c, const float *a, const float *b, Gemm g);
 /* The same, by all threads, in blocks fixed by the shape. Not inside a parallel region. */
 void gemm_parallel(float *c, const float *a, const float *b, Gemm g);
 
-/* One BLAS thread from here on. */
+/* One BLAS thread from here on, and kernels made for this processor where the library, not knowing
+ * it, took its oldest. Before any other thread uses BLAS. */
 void gemm_setup(void);
 
 /* The name of the processor that BLAS's kernels were chosen for: bits differ between them. */

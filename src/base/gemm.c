@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <cblas.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 
 Gemm gemm_dims(int m, int n, int k, bool trans_a, bool trans_b, float beta)
 {
@@ -63,8 +65,32 @@ void gemm_parallel(float *c, const float *a, const float *b, Gemm g)
     }
 }
 
+/* Of a library that chooses its kernels as it starts; absent (NULL) from others. */
+extern void gotoblas_dynamic_quit(void) __attribute__((weak));
+extern void gotoblas_dynamic_init(void) __attribute__((weak));
+
+/* On a processor newer than itself OpenBLAS falls back to kernels of 2004 ("Prescott"), which are
+ * five times slower than those for AVX-512: choose by what the processor can do, unless the user
+ * has chosen, and have the library choose again. */
+static void leave_the_fallback(void)
+{
+#if defined(__x86_64__)
+    const char *core = NULL;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) core = "Haswell";
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        core = "SkylakeX";
+    if (!core || !gotoblas_dynamic_quit || !gotoblas_dynamic_init) return;
+    if (strcmp(openblas_get_corename(), "Prescott") != 0 || getenv("OPENBLAS_CORETYPE")) return;
+    setenv("OPENBLAS_CORETYPE", core, 0);
+    gotoblas_dynamic_quit();
+    gotoblas_dynamic_init();
+#endif
+}
+
 void gemm_setup(void)
 {
+    leave_the_fallback();
     openblas_set_num_threads(1);
 }
 

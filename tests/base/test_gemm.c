@@ -56,12 +56,23 @@ static void threads_do_not_change_the_bits(void **state)
     free(a), free(b), free(first), free(other);
 }
 
+static void new_processors_do_not_get_the_oldest_kernels(void **state)
+{
+    (void)state;
+    assert_non_null(gemm_core_name());
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        assert_string_not_equal(gemm_core_name(), "Prescott");
+#endif
+}
+
 int main(void)
 {
     parallel_setup(0);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_equal_a_plain_loop),
         cmocka_unit_test(threads_do_not_change_the_bits),
+        cmocka_unit_test(new_processors_do_not_get_the_oldest_kernels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
