@@ -84,6 +84,7 @@ static void format_bar(char *out, size_t size, const ProgressState *s, int width
     memset(bar, '=', (size_t)filled);
     if (filled > 0 && filled < width) bar[filled - 1] = '>';
     bar[filled] = 0;
+    colour = colour && filled > 0;
     snprintf(out, size, " [%s%s%s%*s]", colour ? "\033[36m" : "", bar, colour ? "\033[0m" : "",
              width - filled, "");
 }
@@ -92,7 +93,9 @@ void progress_format_bar(char *out, size_t size, const ProgressState *s, int col
 {
     char count[96], tail[256], bar[PROGRESS_MAX_COLUMNS + 32] = "";
     if (columns > PROGRESS_MAX_COLUMNS) columns = PROGRESS_MAX_COLUMNS;
-    snprintf(count, sizeof count, " %ld/%ld %s", s->done, s->total, s->unit);
+    /* padded, so that the bar keeps its width */
+    int digits = snprintf(count, sizeof count, "%ld", s->total);
+    snprintf(count, sizeof count, " %*ld/%ld %s", digits, s->done, s->total, s->unit);
     format_tail(tail, sizeof tail, s, "  ");
     int room = columns - (int)(strlen(s->verb) + strlen(count) + strlen(tail) + strlen(" []"));
     if (room > 40) room = 40;

@@ -72,7 +72,7 @@ static void bars_fill_and_fit(void **state)
     (void)state;
     char out[640];
     progress_format_bar(out, sizeof out, &half, 90, false);
-    assert_string_equal(out, "train [===========>             ] 500/1000 steps  loss 0.051  "
+    assert_string_equal(out, "train [===========>            ]  500/1000 steps  loss 0.051  "
                              "5.0 steps/s  1 min 40 s left");
     assert_int_equal(strlen(out), 90);
     for (int columns = 1; columns < 600; columns++) {
@@ -83,7 +83,7 @@ static void bars_fill_and_fit(void **state)
     ProgressState s = half;
     s.done = 0, s.text = "", s.seconds = 0;
     progress_format_bar(out, sizeof out, &s, 40, false);
-    assert_string_equal(out, "train [                   ] 0/1000 steps");
+    assert_string_equal(out, "train [                ]    0/1000 steps");
     s.done = s.total;
     progress_format_bar(out, sizeof out, &s, 40, false);
     assert_string_equal(out, "train [================] 1000/1000 steps");
