@@ -8,7 +8,6 @@
 #include "cmd/text.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,9 +53,8 @@ static bool starts_like_a_number(const char *text)
 static bool read_whole(int64_t *out, const Option *option, const char *text, Err *err)
 {
     char *end;
-    errno = 0;
-    long long value = strtoll(text, &end, 10);
-    bool fits = errno == 0 && value >= (int64_t)option->min && value <= (int64_t)option->max;
+    long long value = strtoll(text, &end, 10); /* its limits where it does not fit: refused too */
+    bool fits = value >= (int64_t)option->min && value <= (int64_t)option->max;
     if (!starts_like_a_number(text) || *end != 0 || !fits) return bad_number(option, text, err);
     *out = value;
     return true;
