@@ -133,7 +133,7 @@ install: all ## copy the program and its configs to $(DESTDIR)$(PREFIX)
 	install -m 755 $(PROGRAM) $(BINDIR)/ddpm
 	install -m 644 configs/*.json $(DATA)/configs
 	install -m 755 scripts/fetch_cifar10.sh $(DATA)/scripts
-	install -m 644 README.md LICENSE CHANGELOG.md $(DOC)
+	install -m 644 $(wildcard *.md) LICENSE $(DOC)
 
 uninstall: ## remove what install copied
 	rm -f $(BINDIR)/ddpm

@@ -19,10 +19,11 @@ setup_file() {
     [ -x "$to/usr/bin/ddpm" ]
     cmp "$root/configs/fashion.json" "$to/usr/share/ddpm/configs/fashion.json"
     [ -x "$to/usr/share/ddpm/scripts/fetch_cifar10.sh" ]
-    [ -f "$to/usr/share/doc/ddpm/README.md" ]
-    [ -f "$to/usr/share/doc/ddpm/LICENSE" ]
-    local configs=("$root"/configs/*.json)
-    [ "$(find "$to" -type f | wc -l)" -eq $((${#configs[@]} + 5)) ]
+    local configs=("$root"/configs/*.json) documents=("$root"/*.md "$root/LICENSE") document
+    for document in "${documents[@]}"; do
+        cmp "$document" "$to/usr/share/doc/ddpm/${document##*/}"
+    done
+    [ "$(find "$to" -type f | wc -l)" -eq $((${#configs[@]} + ${#documents[@]} + 2)) ]
 }
 
 @test "the installed program finds its configs from any folder" {
