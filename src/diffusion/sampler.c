@@ -31,6 +31,7 @@ void sampler_ddim(double *x_prev, const double *x_0, const double *epsilon, cons
         x_prev[k] = a * x_0[k] + b * epsilon[k] + (noise ? sigma * noise[k] : 0.0);
 }
 
+/* Half the log of the signal-to-noise ratio: infinite at alpha-bar 1. */
 static double lambda_of(double alpha_bar)
 {
     return 0.5 * log(alpha_bar / (1.0 - alpha_bar));
