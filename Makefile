@@ -36,10 +36,12 @@ STB       = -I$(BREW)/include/stb
 PKGCONFIG = PKG_CONFIG_PATH=$(BREW)/opt/openblas/lib/pkgconfig:$$PKG_CONFIG_PATH pkg-config
 endif
 
-# Flags of single files. base/rng draws the same normals on every machine: no fused multiply-add
-# there (include/base/rng.h). Where the share folder is matters to the few files that look there.
-CFLAGS_base/rng = -ffp-contract=off
-SHARE           = -DDDPM_SHARE='"$(PREFIX)/share/ddpm"'
+# Flags of single files. base/rng and data/shapes draw the same bits on every machine: no fused
+# multiply-add there (include/base/rng.h). Where the share folder is matters to the few files that
+# look there.
+CFLAGS_base/rng    = -ffp-contract=off
+CFLAGS_data/shapes = -ffp-contract=off
+SHARE              = -DDDPM_SHARE='"$(PREFIX)/share/ddpm"'
 
 SOURCES   = $(sort $(wildcard src/*/*.c))
 OBJECTS   = $(SOURCES:src/%.c=$(BUILD)/%.o)
