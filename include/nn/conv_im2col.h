@@ -8,15 +8,18 @@
 
 #include "nn/conv.h"
 
-size_t im2col_scratch(const ConvDims *d);
-
+/* Each pass has its own need of scratch, in floats. */
+size_t im2col_forward_scratch(const ConvDims *d);
 void im2col_forward(float *y, const float *x, const float *w, ConvAdd add, const ConvDims *d,
                     float *scratch);
 
+/* Meant for stride 2. */
+size_t im2col_backward_input_scratch(const ConvDims *d);
 void im2col_backward_input(float *dx, const float *dy, const float *w, const ConvDims *d,
                            float *scratch);
 
 /* Without the bias. */
+size_t im2col_backward_weight_scratch(const ConvDims *d);
 void im2col_backward_weight(float *dw, const float *dy, const float *x, const ConvDims *d,
                             float *scratch);
 

@@ -4,9 +4,9 @@
  * as it stands. A block is one task: its extent follows from the shape, so the bits do not depend
  * on the number of threads.
  *
- * Gradient of the input. With stride 1 it is a convolution of dy with the filter turned by 180
- * degrees and its channels swapped. With stride 2 that would multiply by three zeros in four;
- * there each tap's product dy w^T is added at its place instead, image by image.
+ * Gradient of the input, with stride 2. As a convolution of dy (nn/conv.c does that with stride 1)
+ * it would multiply by three zeros in four; instead each tap's product dy w^T is added at its
+ * place, image by image.
  *
  * Gradient of the filter: gathered^T dy, split by taps and outputs, so that each task owns its part
  * of dw. Where that part is small and the sum long, tasks also split the pixels, and the parts are
@@ -39,11 +39,6 @@ static int min_int(int a, int b)
 static int divide_up(int a, int b)
 {
     return (a + b - 1) / b;
-}
-
-static size_t size_max(size_t a, size_t b)
-{
-    return a > b ? a : b;
 }
 
 static int out_pixels(const ConvDims *d)
@@ -158,30 +153,10 @@ void im2col_forward(float *y, const float *x, const float *w, ConvAdd add, const
     }
 }
 
-static size_t forward_scratch(const ConvDims *d)
+size_t im2col_forward_scratch(const ConvDims *d)
 {
     size_t row = TAPS * (size_t)d->c_in;
     return (size_t)parallel_threads() * (size_t)block_pixels((int)row) * row;
-}
-
-/* turned [3,3,c_out,c_in]: turned[u,v,o,c] = w[2-u,2-v,c,o]. */
-static void turn_filter(float *turned, const float *w, const ConvDims *d)
-{
-    size_t c_in = (size_t)d->c_in, c_out = (size_t)d->c_out;
-    for (size_t tap = 0; tap < TAPS; tap++) {
-        const float *from = w + (TAPS - 1 - tap) * c_in * c_out;
-        float *to = turned + tap * c_in * c_out;
-        for (size_t o = 0; o < c_out; o++)
-            for (size_t c = 0; c < c_in; c++) to[o * c_in + c] = from[c * c_out + o];
-    }
-}
-
-static ConvDims turned_dims(const ConvDims *d)
-{
-    ConvDims turned = *d;
-    turned.c_in = d->c_out;
-    turned.c_out = d->c_in;
-    return turned;
 }
 
 /* Output rows whose products are held at a time when the taps are added one by one. */
@@ -229,8 +204,8 @@ static void backward_image(float *dx, const float *dy, const float *w, const Con
     }
 }
 
-static void backward_input_by_taps(float *dx, const float *dy, const float *w, const ConvDims *d,
-                                   float *scratch)
+void im2col_backward_input(float *dx, const float *dy, const float *w, const ConvDims *d,
+                           float *scratch)
 {
     int across = divide_up(d->c_in, WIDE);
     size_t c_in = (size_t)d->c_in, c_out = (size_t)d->c_out;
@@ -247,22 +222,8 @@ static void backward_input_by_taps(float *dx, const float *dy, const float *w, c
     }
 }
 
-void im2col_backward_input(float *dx, const float *dy, const float *w, const ConvDims *d,
-                           float *scratch)
+size_t im2col_backward_input_scratch(const ConvDims *d)
 {
-    if (d->stride == 2) {
-        backward_input_by_taps(dx, dy, w, d, scratch);
-        return;
-    }
-    ConvDims turned = turned_dims(d);
-    turn_filter(scratch, w, d);
-    im2col_forward(dx, dy, scratch, (ConvAdd){0}, &turned, scratch + filter_size(d));
-}
-
-static size_t backward_input_scratch(const ConvDims *d)
-{
-    ConvDims turned = turned_dims(d);
-    if (d->stride == 1) return filter_size(d) + forward_scratch(&turned);
     return (size_t)parallel_threads() * (size_t)scatter_rows(d) * (size_t)conv_out_width(d) * WIDE;
 }
 
@@ -316,16 +277,10 @@ void im2col_backward_weight(float *dw, const float *dy, const float *x, const Co
         for (size_t i = 0; i < size; i++) dw[i] += sums[(size_t)part * size + i];
 }
 
-static size_t backward_weight_scratch(const ConvDims *d)
+size_t im2col_backward_weight_scratch(const ConvDims *d)
 {
     Split s = split_weight(d);
     size_t row = (size_t)s.taps * (size_t)d->c_in;
     size_t columns = (size_t)parallel_threads() * (size_t)block_pixels((int)row) * row;
     return columns + (s.parts > 1 ? (size_t)s.parts * filter_size(d) : 0);
-}
-
-size_t im2col_scratch(const ConvDims *d)
-{
-    return size_max(forward_scratch(d),
-                    size_max(backward_input_scratch(d), backward_weight_scratch(d)));
 }
