@@ -29,8 +29,8 @@ enum {
     TAPS = 9,
     FEW_TILES = 64,
     BLOCK_TILES = 48,
-    CHUNK_FLOATS = 6 << 20, /* 24 MiB of transformed tiles for the gradient of the filter */
-    PLANE_GAP = 16,         /* keeps 36 planes from sharing the same few lines of the cache */
+    CHUNK_FLOATS = 1 << 18,
+    PLANE_GAP = 16, /* keeps 36 planes from sharing the same few lines of the cache */
 };
 
 typedef struct {

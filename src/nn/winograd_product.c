@@ -12,18 +12,15 @@ static inline __attribute__((always_inline)) void block(float *c, const float *a
                                                         int rows, bool accumulate)
 {
     Simd sums[MAX_ROWS][2];
-#pragma GCC unroll 12
     for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = (Simd){0};
     for (int k = 0; k < depth; k++, a += step, b += WINOGRAD_PANEL) {
         Simd b0 = simd_load(b), b1 = simd_load(b + SIMD_LANES);
-#pragma GCC unroll 12
         for (int r = 0; r < rows; r++) {
             Simd spread = a[(size_t)r * row] - (Simd){0};
             sums[r][0] += spread * b0;
             sums[r][1] += spread * b1;
         }
     }
-#pragma GCC unroll 12
     for (int r = 0; r < rows; r++, c += WINOGRAD_PANEL) {
         if (accumulate) {
             sums[r][0] += simd_load(c);

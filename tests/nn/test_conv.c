@@ -180,7 +180,7 @@ static void larger_shapes_equal_the_definition(void **state)
         {3, 32, 32, 3, 32, 1, 1}, {3, 32, 32, 32, 3, 1, 1},  {5, 28, 28, 1, 32, 1, 1},
         {2, 28, 28, 32, 1, 1, 1}, {3, 14, 14, 64, 96, 1, 1}, {2, 15, 13, 96, 64, 1, 1},
         {5, 8, 8, 130, 70, 1, 1}, {9, 4, 4, 128, 128, 1, 1}, {2, 16, 16, 128, 64, 2, 0},
-        {1, 4, 4, 200, 36, 1, 1}, {1, 64, 48, 16, 16, 2, 1},
+        {1, 4, 4, 200, 36, 1, 1}, {3, 27, 25, 17, 33, 1, 1}, {1, 64, 48, 16, 16, 2, 1},
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check_shape(shapes[i]);
 }
@@ -207,6 +207,87 @@ static void wrong_gradients_are_caught(void **state)
     assert_true(weight_mismatch(&c) > ADJOINT);
     free(right);
     case_free(&c);
+}
+
+/* [c_out,c_in,3,3] of files as [3,3,c_in,c_out]. */
+static float *filter_of_file(const float *stored, const ConvDims *d)
+{
+    size_t c_in = (size_t)d->c_in, c_out = (size_t)d->c_out;
+    float *w = test_floats(9 * c_in * c_out);
+    for (size_t o = 0; o < c_out; o++)
+        for (size_t c = 0; c < c_in; c++)
+            for (size_t tap = 0; tap < 9; tap++)
+                w[(tap * c_in + c) * c_out + o] = stored[(o * c_in + c) * 9 + tap];
+    return w;
+}
+
+typedef struct {
+    const char *name, *layer; /* what stands before "weight" and "bias" */
+    ConvDims d;
+} Fixture;
+
+static float *fixture_image(const Safetensors *file, const Fixture *f, const char *tensor, int c,
+                            int h, int w)
+{
+    float *stored = test_fixture_floats(file, NULL, "%s.%s", f->name, tensor);
+    float *x = test_nchw_to_nhwc(stored, f->d.n, c, h, w);
+    free(stored);
+    return x;
+}
+
+static float *fixture_filter(const Safetensors *file, const Fixture *f, const char *kind)
+{
+    float *stored = test_fixture_floats(file, NULL, "%s.%s%sweight", f->name, kind, f->layer);
+    float *w = filter_of_file(stored, &f->d);
+    free(stored);
+    return w;
+}
+
+static Case fixture_case(const Safetensors *file, const Fixture *f)
+{
+    Case c = case_new(f->d);
+    ConvDims d = f->d;
+    free(c.x), free(c.w), free(c.dy), free(c.bias);
+    c.x = fixture_image(file, f, "x", d.c_in, d.h, d.w), c.w = fixture_filter(file, f, "");
+    c.dy = fixture_image(file, f, "dy", d.c_out, conv_out_height(&d), conv_out_width(&d));
+    c.bias = test_fixture_floats(file, NULL, "%s.%sbias", f->name, f->layer);
+    memset(c.dw, 0, c.w_size * sizeof *c.dw);
+    memset(c.dbias, 0, (size_t)d.c_out * sizeof *c.dbias);
+    return c;
+}
+
+static void compare_with_fixture(const Safetensors *file, const Fixture *f)
+{
+    Case c = fixture_case(file, f);
+    ConvDims d = f->d;
+    float *y = fixture_image(file, f, "y", d.c_out, conv_out_height(&d), conv_out_width(&d));
+    float *dx = fixture_image(file, f, "grad.x", d.c_in, d.h, d.w);
+    float *dw = fixture_filter(file, f, "grad.");
+    float *dbias = test_fixture_floats(file, NULL, "%s.grad.%sbias", f->name, f->layer);
+    run(&c, (ConvAdd){.bias = c.bias});
+    assert_arrays_close(c.y, y, c.y_size, 5e-5, 0);
+    assert_arrays_close(c.dx, dx, c.x_size, 2e-4, 0);
+    assert_arrays_close(c.dw, dw, c.w_size, 2e-4, 0);
+    assert_arrays_close(c.dbias, dbias, (size_t)d.c_out, 2e-4, 0);
+    free(y), free(dx), free(dw), free(dbias);
+    case_free(&c);
+}
+
+static void fixtures(void **state)
+{
+    (void)state;
+    static const Fixture all[] = {
+        {"conv3x3_odd", "", {2, 6, 9, 5, 7, 1, 1}},
+        {"conv3x3_rgb", "", {2, 32, 32, 3, 32, 1, 1}},
+        {"conv3x3_wide", "", {3, 14, 14, 64, 96, 1, 1}},
+        {"conv3x3_7", "", {2, 7, 7, 32, 48, 1, 1}},
+        {"conv3x3_1", "", {2, 1, 1, 16, 16, 1, 1}},
+        {"downsample", "conv.", {2, 12, 12, 16, 16, 2, 0}},
+        {"downsample_14", "conv.", {1, 14, 14, 32, 32, 2, 0}},
+    };
+    Safetensors file = test_fixture("layers");
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) compare_with_fixture(&file, &all[i]);
+    safetensors_release(&file);
 }
 
 static const ConvDims COMMON[] = {
@@ -289,6 +370,7 @@ int main(void)
 {
     parallel_setup(0);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fixtures),
         cmocka_unit_test(odd_shapes_equal_the_definition),
         cmocka_unit_test(stride_two_equals_the_definition),
         cmocka_unit_test(larger_shapes_equal_the_definition),
