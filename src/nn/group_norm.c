@@ -226,12 +226,11 @@ static Channels channels_of(const float *coefficients, size_t image, size_t offs
 static void apply_pixel(float *restrict y, const float *restrict x, const Channels *k, size_t c)
 {
     const float *mean = k->mean, *inverse = k->inverse, *gamma = k->gamma, *beta = k->beta;
-    bool silu = k->silu;
 #pragma omp simd
-    for (size_t j = 0; j < c; j++) {
-        float z = (x[j] - mean[j]) * (inverse[j] * gamma[j]) + beta[j];
-        y[j] = silu ? z * vector_sigmoid(z) : z;
-    }
+    for (size_t j = 0; j < c; j++) y[j] = (x[j] - mean[j]) * (inverse[j] * gamma[j]) + beta[j];
+    if (!k->silu) return;
+#pragma omp simd
+    for (size_t j = 0; j < c; j++) y[j] *= vector_sigmoid(y[j]);
 }
 
 void group_norm_apply(float *y, GroupNormInput x, const float *stats, const float *gamma,
