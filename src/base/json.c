@@ -1,7 +1,7 @@
 /*
- * cJSON builds the tree; a pass over the text before it refuses what cJSON is lax about, and a walk
- * over the tree after it finds duplicate keys. The printer is ours, because cJSON's rounds a double
- * to 15 digits wherever that is within an epsilon of it.
+ * cJSON builds the tree, from text that json_text_check found to be JSON; a walk over the tree
+ * finds duplicate keys. The printer is ours, because cJSON's rounds a double to 15 digits wherever
+ * that is within an epsilon of it.
  *
  * A list or object that a child could not be added to for want of memory is marked in `valueint`,
  * which cJSON gives no meaning there.
@@ -9,128 +9,14 @@
 #include "base/json.h"
 
 #include "base/file.h"
+#include "base/json_text.h"
 
 #include <assert.h>
 #include <cjson/cJSON.h>
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* --- The text --- */
-
-typedef struct {
-    const char *text;
-    size_t length, at;
-    const char *wrong; /* what is wrong at `at`; NULL so far */
-} Scan;
-
-static bool wrong(Scan *scan, const char *what)
-{
-    scan->wrong = what;
-    return false;
-}
-
-/* The byte `ahead` of the current one; 0 behind the end. */
-static unsigned char peek(const Scan *scan, size_t ahead)
-{
-    size_t at = scan->at + ahead;
-    return at < scan->length ? (unsigned char)scan->text[at] : 0;
-}
-
-/* Bytes of the UTF-8 character at the current place: 0 if there is none (an overlong form, a
- * surrogate and what lies above U+10FFFF are none). */
-static size_t utf8_size(const Scan *scan)
-{
-    static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000};
-    unsigned char first = peek(scan, 0);
-    if (first < 0x80) return 1;
-    size_t size = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    if (first < 0xc2 || first > 0xf4) return 0;
-    unsigned code = first & (0x7fu >> size);
-    for (size_t i = 1; i < size; i++) {
-        if ((peek(scan, i) & 0xc0) != 0x80) return 0;
-        code = code << 6 | (peek(scan, i) & 0x3f);
-    }
-    bool surrogate = code >= 0xd800 && code < 0xe000;
-    return code < least[size] || surrogate || code > 0x10ffff ? 0 : size;
-}
-
-static bool scan_string(Scan *scan)
-{
-    for (scan->at++; peek(scan, 0) != '"';) {
-        if (scan->at >= scan->length) return wrong(scan, "a string without its end");
-        if (peek(scan, 0) < 0x20) return wrong(scan, "a control character in a string");
-        if (peek(scan, 0) == '\\' && strncmp("u0000", scan->text + scan->at + 1, 5) == 0)
-            return wrong(scan, "\\u0000 in a string");
-        size_t size = peek(scan, 0) == '\\' ? 2 : utf8_size(scan);
-        if (size == 0) return wrong(scan, "a byte that is not UTF-8");
-        scan->at += size;
-    }
-    scan->at++;
-    return true;
-}
-
-static bool scan_digits(Scan *scan)
-{
-    if (peek(scan, 0) < '0' || peek(scan, 0) > '9') return wrong(scan, "a digit is missing");
-    while (peek(scan, 0) >= '0' && peek(scan, 0) <= '9') scan->at++;
-    return true;
-}
-
-static bool scan_number(Scan *scan)
-{
-    size_t start = scan->at;
-    if (peek(scan, 0) == '-') scan->at++;
-    if (peek(scan, 0) == '0' && peek(scan, 1) >= '0' && peek(scan, 1) <= '9')
-        return wrong(scan, "a number that starts with 0");
-    if (!scan_digits(scan)) return false;
-    if (peek(scan, 0) == '.' && (scan->at++, !scan_digits(scan))) return false;
-    if ((peek(scan, 0) | 0x20) == 'e') {
-        scan->at++;
-        if (peek(scan, 0) == '+' || peek(scan, 0) == '-') scan->at++;
-        if (!scan_digits(scan)) return false;
-    }
-    /* cJSON reads no more than 63 characters of a number, and would stop in its middle */
-    if (scan->at - start > 63) return wrong(scan, "a number of more than 63 characters");
-    if (!isfinite(strtod(scan->text + start, NULL)))
-        return wrong(scan, "a number too large for a double");
-    return true;
-}
-
-/* Everything but the structure, which is cJSON's to check. `text` ends in a 0 behind `length`. */
-static bool scan_text(Scan *scan)
-{
-    if (scan->length >= 3 && memcmp(scan->text, "\xef\xbb\xbf", 3) == 0)
-        return wrong(scan, "a byte-order mark; save the file as UTF-8 without one");
-    while (scan->at < scan->length) {
-        unsigned char c = peek(scan, 0);
-        if (c == '"') {
-            if (!scan_string(scan)) return false;
-        } else if (c == '-' || (c >= '0' && c <= '9')) {
-            if (!scan_number(scan)) return false;
-        } else if (c < 0x20 && c != '\t' && c != '\n' && c != '\r') {
-            return wrong(scan, "a control character");
-        } else if (c >= 0x7f) {
-            return wrong(scan, "a character outside a string");
-        } else {
-            scan->at++;
-        }
-    }
-    return true;
-}
-
-static bool syntax_error(const Scan *scan, const char *origin, Err *err)
-{
-    size_t line = 1, start = 0, column = 1;
-    size_t at = scan->at < scan->length ? scan->at : scan->length;
-    for (size_t i = 0; i < at; i++)
-        if (scan->text[i] == '\n') line++, start = i + 1;
-    for (size_t i = start; i < at; i++) column += (scan->text[i] & 0xc0) != 0x80;
-    return err_set(err, ERR_DATA, "%s: line %zu, column %zu: %s", origin, line, column,
-                   scan->wrong);
-}
 
 /* --- The tree --- */
 
@@ -157,7 +43,7 @@ static bool check_keys_of(const cJSON *object, const char *origin, Err *err)
     return good;
 }
 
-/* cJSON nests at most CJSON_NESTING_LIMIT (1000) deep. */
+/* No deeper than JSON_MAX_DEPTH. */
 static bool check_keys(const cJSON *json, const char *origin, Err *err)
 {
     if (cJSON_IsObject(json) && !check_keys_of(json, origin, err)) return false;
@@ -166,18 +52,24 @@ static bool check_keys(const cJSON *json, const char *origin, Err *err)
     return true;
 }
 
+static bool syntax_error(const char *wrong, const char *text, size_t at, const char *origin,
+                         Err *err)
+{
+    size_t line = 1, start = 0, column = 1;
+    for (size_t i = 0; i < at; i++)
+        if (text[i] == '\n') line++, start = i + 1;
+    for (size_t i = start; i < at; i++) column += (text[i] & 0xc0) != 0x80;
+    return err_set(err, ERR_DATA, "%s: line %zu, column %zu: %s", origin, line, column, wrong);
+}
+
 /* `text` ends in a 0 behind `length`. */
 static bool parse(Json **json, const char *text, size_t length, const char *origin, Err *err)
 {
-    Scan scan = {.text = text, .length = length};
-    if (!scan_text(&scan)) return syntax_error(&scan, origin, err);
-    const char *end = text;
-    *json = cJSON_ParseWithLengthOpts(text, length + 1, &end, true);
-    if (!*json) {
-        scan.at = (size_t)(end - text);
-        scan.wrong = scan.at >= length ? "the text ends too early" : "not JSON from here on";
-        return syntax_error(&scan, origin, err);
-    }
+    size_t at;
+    const char *wrong = json_text_check(&at, text, length);
+    if (wrong) return syntax_error(wrong, text, at, origin, err);
+    *json = cJSON_ParseWithLengthOpts(text, length + 1, NULL, true);
+    if (!*json) return err_set(err, ERR_FAILED, "%s: no memory for its values", origin);
     if (check_keys(*json, origin, err)) return true;
     json_free(*json);
     *json = NULL;
