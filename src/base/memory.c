@@ -12,7 +12,7 @@ size_t memory_round(size_t bytes)
 
 void *memory_new(size_t count, size_t size, const char *what, Err *err)
 {
-    if (size != 0 && count > (SIZE_MAX - MEMORY_ALIGN) / size) {
+    if (size != 0 && count > (PTRDIFF_MAX - MEMORY_ALIGN) / size) {
         err_set(err, ERR_FAILED, "%s: %zu elements of %zu bytes are more than memory can address",
                 what, count, size);
         return NULL;
