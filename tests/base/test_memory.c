@@ -1,0 +1,77 @@
+#include "base/memory.h"
+
+#include "support.h"
+
+/* Zeroed though the allocator hands out again what was just freed. */
+static void blocks_are_aligned_and_zero(void **state)
+{
+    (void)state;
+    Err err;
+    for (size_t count = 1; count < 3000; count += 7) {
+        unsigned char *block = memory_new(count, 3, "block", &err);
+        assert_non_null(block);
+        assert_int_equal((uintptr_t)block % MEMORY_ALIGN, 0);
+        for (size_t i = 0; i < 3 * count; i++) assert_int_equal(block[i], 0);
+        memset(block, 0xff, 3 * count);
+        free(block);
+    }
+    void *none = memory_new(0, 8, "nothing", &err), *empty = memory_new(8, 0, "nothing", &err);
+    assert_true(none && empty);
+    free(none), free(empty);
+}
+
+static void too_much_is_refused_by_name(void **state)
+{
+    (void)state;
+    static const size_t sizes[][2] = {{SIZE_MAX, 1},
+                                      {SIZE_MAX / 2, 3},
+                                      {(size_t)1 << 32, (size_t)1 << 32},
+                                      {(size_t)PTRDIFF_MAX, 1}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        Err err;
+        assert_null(memory_new(sizes[i][0], sizes[i][1], "the weights", &err));
+        assert_int_equal(err.kind, ERR_FAILED);
+        assert_int_equal(strncmp(err.text, "the weights: ", 13), 0);
+    }
+    Arena arena;
+    Err err;
+    assert_false(arena_init(&arena, SIZE_MAX, "the step", &err));
+    assert_int_equal(strncmp(err.text, "the step: ", 10), 0);
+    arena_release(&arena);
+}
+
+static void sizes_are_rounded_up_to_lines(void **state)
+{
+    (void)state;
+    assert_int_equal(memory_round(0), 0);
+    assert_int_equal(memory_round(1), 64);
+    assert_int_equal(memory_round(64), 64);
+    assert_int_equal(memory_round(65), 128);
+}
+
+static void an_arena_hands_out_all_it_has(void **state)
+{
+    (void)state;
+    Err err;
+    Arena arena;
+    assert_true(arena_init(&arena, 64 + 128 + 1, "arena", &err));
+    unsigned char *a = arena_take(&arena, 1), *b = arena_take(&arena, 128);
+    unsigned char *c = arena_take(&arena, 1), *d = arena_take(&arena, 0);
+    assert_true(b == a + 64 && c == b + 128 && d == c + 64);
+    assert_int_equal((uintptr_t)a % MEMORY_ALIGN, 0);
+    for (size_t i = 0; i < 193; i++) assert_int_equal(a[i], 0);
+    arena_release(&arena);
+    assert_null(arena.base);
+    arena_release(&arena);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(blocks_are_aligned_and_zero),
+        cmocka_unit_test(too_much_is_refused_by_name),
+        cmocka_unit_test(sizes_are_rounded_up_to_lines),
+        cmocka_unit_test(an_arena_hands_out_all_it_has),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
