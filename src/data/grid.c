@@ -22,7 +22,7 @@ bool grid_make(Image *grid, const uint8_t *images, GridDims dims, Err *err)
     assert(dims.count > 0);
     int columns = dims.columns > 0 ? dims.columns : default_columns(dims.count);
     if (columns > dims.count) columns = dims.count;
-    int rows = (dims.count + columns - 1) / columns;
+    int rows = (dims.count - 1) / columns + 1;
     if (!image_new(grid, side(rows, dims.height), side(columns, dims.width), dims.channels, err))
         return err_prefix(err, "a grid of %d images", dims.count);
     size_t pixel = (size_t)dims.channels, row = (size_t)dims.width * pixel;
