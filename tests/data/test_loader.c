@@ -1,3 +1,4 @@
+#include "base/rng.h"
 #include "data/loader.h"
 #include "data/pixels.h"
 #include "support.h"
@@ -45,6 +46,26 @@ static void every_epoch_is_a_permutation(void **state)
     assert_in_range(same_as_last, 2, 40);
     assert_in_range(same_as_other, 2, 40);
     loader_release(&loader), loader_release(&other), dataset_release(&set);
+}
+
+/* Algorithm P again, from the last entry down. */
+static void the_order_is_the_one_of_the_header(void **state)
+{
+    (void)state;
+    Dataset set = numbered();
+    Loader loader = open_loader(&set, 12345678901, false);
+    for (uint32_t epoch = 0; epoch < 5; epoch++) {
+        RngKey key = {.seed = 12345678901, .step = epoch, .stream = RNG_SHUFFLE};
+        uint32_t order[COUNT];
+        for (uint32_t i = 0; i < COUNT; i++) order[i] = i;
+        for (uint32_t i = COUNT - 1; i > 0; i--) {
+            uint32_t j = rng_below(i + 1, i, key), kept = order[i];
+            order[i] = order[j], order[j] = kept;
+        }
+        for (uint32_t i = 0; i < COUNT; i++)
+            assert_int_equal(loader_index(&loader, epoch * COUNT + i), order[i]);
+    }
+    loader_release(&loader), dataset_release(&set);
 }
 
 /* Each of 11 images is first in an epoch about as often. */
@@ -144,6 +165,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_epoch_is_a_permutation),
+        cmocka_unit_test(the_order_is_the_one_of_the_header),
         cmocka_unit_test(permutations_are_fair),
         cmocka_unit_test(splits_and_history_do_not_matter),
         cmocka_unit_test(images_and_labels_are_those_of_the_index),
