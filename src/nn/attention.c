@@ -15,7 +15,7 @@
 #include <math.h>
 #include <stdbool.h>
 
-enum { QUERIES = 64, RUN = 256 };
+enum { QUERIES = 128, RUN = 256 };
 
 static size_t score_floats(const AttentionDims *d)
 {

@@ -97,21 +97,20 @@ static void run_free(Run *r)
     free(r->dbeta);
 }
 
-/* `accumulate`: da, db are added to zeros; the parameters' gradients always to what is there,
- * which is taken off again. */
-static void run(Run *r, bool accumulate)
+/* Bits of `accumulate`: whether da (1) and db (2) hold the input before, which the gradient is
+ * added to. */
+static void run(Run *r, int accumulate)
 {
     size_t rows = r->size / r->c, c_a = (size_t)r->d.c_a, c_b = (size_t)r->d.c_b;
     GroupNormInput x = {r->a, r->d.c_b ? r->b : NULL};
     float *scratch = test_floats(group_norm_scratch(&r->d));
     group_norm_stats(r->stats, x, &r->d, scratch);
     group_norm_apply(r->y, x, r->stats, r->gamma, r->beta, &r->d, scratch);
-    if (accumulate) {
-        memcpy(r->da, r->a, rows * c_a * sizeof(float));
-        memcpy(r->db, r->b, rows * c_b * sizeof(float));
-    }
-    GroupNormGrads out = {r->da,   r->d.c_b ? r->db : NULL, accumulate, accumulate, r->dgamma,
-                          r->dbeta};
+    if (accumulate & 1) memcpy(r->da, r->a, rows * c_a * sizeof(float));
+    if (accumulate & 2) memcpy(r->db, r->b, rows * c_b * sizeof(float));
+    GroupNormGrads out = {.da = r->da, .dgamma = r->dgamma, .dbeta = r->dbeta};
+    out.db = r->d.c_b ? r->db : NULL;
+    out.accumulate_a = accumulate & 1, out.accumulate_b = accumulate & 2;
     group_norm_backward(out, r->dy, x, r->stats, r->gamma, r->beta, &r->d, scratch);
     for (size_t p = 0; p < rows; p++) {
         memcpy(r->dx + p * r->c, r->da + p * c_a, c_a * sizeof(float));
@@ -148,7 +147,7 @@ static void check_fixture(const char *name, const char *layer, int sizes[4], int
     float *y = images(&file, name, "y", sizes), *dx = images(&file, name, "grad.x", sizes);
     float *dgamma = test_fixture_floats(&file, NULL, "%s.grad.%sweight", name, layer);
     float *dbeta = test_fixture_floats(&file, NULL, "%s.grad.%sbias", name, layer);
-    run(&r, false);
+    run(&r, 0);
     subtract(r.dgamma, test_normals(r.c, 5), r.c);
     subtract(r.dbeta, test_normals(r.c, 6), r.c);
     assert_arrays_close(r.y, y, r.size, 5e-5, 0);
@@ -168,13 +167,19 @@ static void fixtures(void **state)
     check_fixture("group_norm_silu", "0.", (int[]){3, 16, 4, 4}, 8, 9);
 }
 
-static void check(GroupNormDims d, float mean, bool accumulate)
+/* What `run` left in dx beside the gradient. */
+static void take_off_input(Run *r, int accumulate)
+{
+    for (size_t i = 0; i < r->size; i++)
+        if (accumulate & (i % r->c < (size_t)r->d.c_a ? 1 : 2)) r->dx[i] -= r->x[i];
+}
+
+static void check(GroupNormDims d, float mean, int accumulate)
 {
     Run r = run_new(d, mean);
     GradientCase c = {.forward = reference, .dims = &r.d, .dy = r.dy, .outputs = r.size};
     run(&r, accumulate);
-    if (accumulate)
-        for (size_t i = 0; i < r.size; i++) r.dx[i] -= r.x[i];
+    take_off_input(&r, accumulate);
     subtract(r.dgamma, test_normals(r.c, 5), r.c);
     subtract(r.dbeta, test_normals(r.c, 6), r.c);
     gradient_input(&c, 0, r.x, r.size);
@@ -200,7 +205,7 @@ static void values_and_gradients_at_odd_shapes(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        for (int accumulate = 0; accumulate < 2; accumulate++) check(shapes[i], 0.5f, accumulate);
+        for (int accumulate = 0; accumulate < 4; accumulate++) check(shapes[i], 0.5f, accumulate);
 }
 
 /* mean 100, standard deviation 1: squares summed about zero would lose 4 of 7 digits. */
@@ -210,7 +215,7 @@ static void statistics_far_from_zero(void **state)
     Run r = run_new((GroupNormDims){2, 100, 24, 8, 4, 1e-6f, false}, 100.0f);
     Shape s = shape_of(&r.d);
     GradientCase c = {0};
-    run(&r, false);
+    run(&r, 0);
     gradient_input(&c, 0, r.x, r.size);
     for (size_t i = 0; i < s.n * s.groups; i++) {
         double moments[2];
@@ -228,7 +233,7 @@ static void statistics_with_an_outlier(void **state)
     Run r = run_new((GroupNormDims){1, 200, 8, 0, 2, 1e-6f, false}, 0.0f);
     GradientCase c = {0};
     for (size_t j = 0; j < 8; j++) r.x[j] = r.a[j] = 3000.0f;
-    run(&r, false);
+    run(&r, 0);
     gradient_input(&c, 0, r.x, r.size);
     for (size_t g = 0; g < 2; g++) {
         double moments[2];
@@ -243,7 +248,7 @@ static void a_constant_group_gives_beta(void **state)
     (void)state;
     Run r = run_new((GroupNormDims){1, 50, 4, 0, 2, 1e-6f, false}, 0.0f);
     for (size_t i = 0; i < r.size; i++) r.a[i] = 0.3f;
-    run(&r, false);
+    run(&r, 0);
     for (size_t i = 0; i < r.size; i++) assert_close((double)r.y[i], (double)r.beta[i % 4], 1e-4);
     run_free(&r);
 }
@@ -254,11 +259,11 @@ static void threads_do_not_change_the_bits(void **state)
     GroupNormDims d = {3, 333, 20, 12, 8, 1e-6f, true};
     Run first = run_new(d, 1.0f);
     parallel_setup(1);
-    run(&first, false);
+    run(&first, 0);
     for (int threads = 2; threads <= 4; threads++) {
         Run other = run_new(d, 1.0f);
         parallel_setup(threads);
-        run(&other, false);
+        run(&other, 0);
         assert_memory_equal(other.stats, first.stats, 3 * 8 * 2 * sizeof(float));
         assert_memory_equal(other.y, first.y, first.size * sizeof(float));
         assert_memory_equal(other.dx, first.dx, first.size * sizeof(float));
