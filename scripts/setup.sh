@@ -21,6 +21,7 @@ build    zlib          zlib1g-dev              zlib-devel           zlib       z
 build    stb           libstb-dev              stb-devel            stb        -
 test     cmocka        libcmocka-dev           libcmocka-devel      cmocka     cmocka
 test     bats          bats                    bats                 bats       bats-core
+test     curl          curl                    curl                 curl       curl
 lint     clang-format  clang-format            clang-tools-extra    clang      clang-format
 lint     shellcheck    shellcheck              ShellCheck           shellcheck shellcheck
 lint     objdump       binutils                binutils             binutils   binutils

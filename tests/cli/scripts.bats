@@ -83,6 +83,7 @@ bare_path() {
 @test "setup.sh takes no step where nothing is missing, and refuses a group it does not know" {
     bare_path
     program bin/bats 0
+    program bin/curl 0
     program bin/pkg-config 0
     program bin/apt-get 9 'apt-get was called'
     PATH=$PWD/bin run "$root/scripts/setup.sh" test
