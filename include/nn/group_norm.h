@@ -26,7 +26,7 @@ typedef struct {
     const float *b; /* [n,pixels,c_b] or NULL */
 } GroupNormInput;
 
-/* Floats of scratch for any function below. */
+/* Floats of scratch for any function below; doubles are kept in it too, so 8-byte aligned. */
 size_t group_norm_scratch(const GroupNormDims *d);
 
 /* stats [n,groups,2]: mean and 1/sqrt(var + eps), summed in double. */

@@ -262,11 +262,11 @@ static inline float gradient_of_z(float dy, float xhat, float gamma, float beta,
 }
 
 /* sum += dz, sum_xhat += dz xhat. */
-static void sum_pixel(float *restrict sum, float *restrict sum_xhat, const float *restrict dy,
-                      const float *restrict x, const Channels *k, size_t c)
+static inline void sum_pixel(float *restrict sum, float *restrict sum_xhat,
+                             const float *restrict dy, const float *restrict x, const Channels *k,
+                             size_t c, bool silu)
 {
     const float *mean = k->mean, *inverse = k->inverse, *gamma = k->gamma, *beta = k->beta;
-    bool silu = k->silu;
 #pragma omp simd
     for (size_t j = 0; j < c; j++) {
         float xhat = (x[j] - mean[j]) * inverse[j];
@@ -278,12 +278,12 @@ static void sum_pixel(float *restrict sum, float *restrict sum_xhat, const float
 
 /* dx = inverse (gamma dz - average of gamma dz - xhat average of gamma dz xhat), averages over the
  * group. */
-static void gradient_pixel(float *restrict dx, const float *restrict dy, const float *restrict x,
-                           const Channels *k, size_t c, bool accumulate)
+static inline void gradient_pixel(float *restrict dx, const float *restrict dy,
+                                  const float *restrict x, const Channels *k, size_t c,
+                                  bool accumulate, bool silu)
 {
     const float *mean = k->mean, *inverse = k->inverse, *gamma = k->gamma, *beta = k->beta;
     const float *pull = k->pull, *pull_xhat = k->pull_xhat;
-    bool silu = k->silu;
 #pragma omp simd
     for (size_t j = 0; j < c; j++) {
         float xhat = (x[j] - mean[j]) * inverse[j];
@@ -341,8 +341,25 @@ static void chunk_sums(float *sums, const float *dy, Part q, const Channels *k, 
 {
     memset(sums, 0, q.c * sizeof *sums);
     memset(sums + c, 0, q.c * sizeof *sums);
-    for (size_t p = span.start; p < span.start + span.count; p++)
-        sum_pixel(sums, sums + c, dy + p * c + q.offset, q.x + p * q.c, k, q.c);
+    for (size_t p = span.start; p < span.start + span.count; p++) {
+        const float *dy_p = dy + p * c + q.offset, *x_p = q.x + p * q.c;
+        if (k->silu)
+            sum_pixel(sums, sums + c, dy_p, x_p, k, q.c, true);
+        else
+            sum_pixel(sums, sums + c, dy_p, x_p, k, q.c, false);
+    }
+}
+
+static void chunk_gradient(float *dx, const float *dy, Part q, const Channels *k, Span span,
+                           size_t c, bool accumulate)
+{
+    for (size_t p = span.start; p < span.start + span.count; p++) {
+        const float *dy_p = dy + p * c + q.offset, *x_p = q.x + p * q.c;
+        if (k->silu)
+            gradient_pixel(dx + p * q.c, dy_p, x_p, k, q.c, accumulate, true);
+        else
+            gradient_pixel(dx + p * q.c, dy_p, x_p, k, q.c, accumulate, false);
+    }
 }
 
 void group_norm_backward(GroupNormGrads out, const float *dy, GroupNormInput x, const float *stats,
@@ -378,12 +395,9 @@ void group_norm_backward(GroupNormGrads out, const float *dy, GroupNormInput x, 
     for (size_t task = 0; task < e.tasks; task++) {
         Span span = span_of(&e, task);
         for (int i = 0; i < parts; i++) {
-            Part q = part[i];
-            Channels k = channels_of(s.coefficients, span.image, q.offset, gamma, beta, &e);
+            Channels k = channels_of(s.coefficients, span.image, part[i].offset, gamma, beta, &e);
             k.silu = d->silu;
-            for (size_t p = span.start; p < span.start + span.count; p++)
-                gradient_pixel(dx[i] + p * q.c, dy + p * e.c + q.offset, q.x + p * q.c, &k, q.c,
-                               accumulate[i]);
+            chunk_gradient(dx[i], dy, part[i], &k, span, e.c, accumulate[i]);
         }
     }
 }
