@@ -98,10 +98,12 @@ bool file_read(unsigned char **data, size_t *size, const char *path, size_t max,
                 max);
     else if (!(*data = malloc(reader.size + 1)))
         err_set(err, ERR_FAILED, "%s: no memory for its %zu bytes", path, reader.size);
-    else if (file_take(&reader, *data, reader.size, err))
-        (*data)[ *size = reader.size] = 0;
-    else
+    else if (!file_take(&reader, *data, reader.size, err))
         free(*data), *data = NULL;
+    if (*data) {
+        *size = reader.size;
+        (*data)[*size] = 0;
+    }
     file_close(&reader);
     return *data != NULL;
 }

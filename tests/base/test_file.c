@@ -188,10 +188,10 @@ static void nothing_is_left_of_a_failed_write(void **state)
     FileWriter writer;
     Err printed = {0};
     bool committed = file_create(&writer, in("a"), &printed);
-    for (int i = 0; i < SIZE; i++) fputc('x', writer.stream); /* seen by file_commit alone */
-    committed = committed && file_commit(&writer, &printed);
-    setrlimit(RLIMIT_FSIZE, &limit);
+    for (int i = 0; i < SIZE; i++) fputc('x', writer.stream); /* seen by file_commit alone, */
+    setrlimit(RLIMIT_FSIZE, &limit);                          /* though there is room again */
     signal(SIGXFSZ, SIG_DFL);
+    committed = committed && file_commit(&writer, &printed);
     assert_failed(good, &err, ERR_FAILED, in("a"), "cannot write");
     assert_failed(committed, &printed, ERR_FAILED, in("a"), "cannot write");
     assert_holds(in("a"), "old");

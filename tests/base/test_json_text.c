@@ -61,6 +61,10 @@ static void nesting_has_an_end(void **state)
     assert_string_equal(json_text_check(&at, text, 2 * DEEP), "nested more than 100 deep");
     assert_int_equal(at, JSON_MAX_DEPTH);
     assert_null(json_text_check(&at, text + DEEP - JSON_MAX_DEPTH, 2 * JSON_MAX_DEPTH));
+    text[0] = '['; /* [[],[], ... ]: many, but not inside one another */
+    for (size_t i = 0; i < 3000; i++) text[i + 1] = "[],"[i % 3];
+    text[3000] = ']', text[3001] = 0;
+    assert_null(json_text_check(&at, text, 3001));
     free(text);
 }
 

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 /* A safetensors file of this header and `data_size` zero bytes. */
 static void make_file(const char *path, const char *header, size_t header_size, size_t data_size)
@@ -272,6 +273,26 @@ static void a_long_header_takes_no_quadratic_time(void **state)
     test_remove_folder(folder);
 }
 
+/* Of a file with a hole for a header: larger than is allowed, though the file has as much. */
+static void a_header_has_a_largest_size(void **state)
+{
+    (void)state;
+    char *folder = test_temp_folder(), path[FILE_PATH];
+    Err err;
+    Safetensors file;
+    uint64_t length = 100000001;
+    assert_true(file_path(path, &err, "%s/x.safetensors", folder));
+    assert_true(file_write_whole(path, &length, sizeof length, &err));
+    assert_int_equal(truncate(path, 100000100), 0);
+    assert_false(safetensors_read(&file, path, &err));
+    assert_non_null(strstr(err.text, "100,000,000"));
+    length = 100000093;
+    assert_true(file_write_whole(path, &length, sizeof length, &err));
+    assert_false(safetensors_read(&file, path, &err));
+    assert_non_null(strstr(err.text, "100000093"));
+    test_remove_folder(folder);
+}
+
 static void narrow_floats_are_widened(void **state)
 {
     (void)state;
@@ -336,6 +357,7 @@ int main(void)
         cmocka_unit_test(the_data_starts_at_64_bytes),
         cmocka_unit_test(cut_and_changed_files_do_no_harm),
         cmocka_unit_test(a_long_header_takes_no_quadratic_time),
+        cmocka_unit_test(a_header_has_a_largest_size),
         cmocka_unit_test(narrow_floats_are_widened),
         cmocka_unit_test(wrong_files_are_named),
         cmocka_unit_test(fixtures_are_read),
