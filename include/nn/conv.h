@@ -35,7 +35,8 @@ int conv_out_width(const ConvDims *d);
 /* Floats of scratch that any of the functions below needs. Grows with parallel_threads(). */
 size_t conv_scratch(const ConvDims *d);
 
-/* Floats of the filter as conv_prepare leaves it; 0 if this shape needs no preparing. */
+/* Floats of the filter as conv_prepare leaves it; 0 if this shape needs no preparing. What is
+ * prepared serves calls with the same dims. */
 size_t conv_prepared_size(const ConvDims *d);
 /* Transform the filter once for many calls of conv_forward (while sampling it does not change). */
 void conv_prepare(float *prepared, const float *w, const ConvDims *d);

@@ -9,13 +9,14 @@
 
 #include <stdbool.h>
 
-/* c rows may be written past `rows` up to a multiple of this, and a's read so far. */
+/* The rows of a that are read and of c that are written are `rows` rounded up to this. */
 enum { WINOGRAD_ROW_STEP = SIMD_LANES == 16 ? 4 : 2 };
 
 typedef struct {
-    const float *a; /* element (r,k) at a[r * row + k * step] */
-    size_t row, step;
-    const float *b; /* [depth, WINOGRAD_PANEL] */
+    const float *a;   /* [rows, depth]: element (r,k) at a[r * row + k * step] */
+    size_t row, step; /* in floats */
+    const float *b;   /* [depth, WINOGRAD_PANEL], in one piece */
+    size_t c_row;     /* from row to row of c */
     int rows, depth;
 } WinogradProduct;
 

@@ -7,21 +7,21 @@
 
 enum { STEP = WINOGRAD_ROW_STEP, MAX_ROWS = 3 * STEP };
 
-static inline __attribute__((always_inline)) void block(float *c, const float *a, size_t row,
-                                                        size_t step, const float *b, int depth,
-                                                        int rows, bool accumulate)
+/* c [rows, PANEL] for the first `rows` rows of the product; a constant where it is called. */
+static inline __attribute__((always_inline)) void block(float *c, WinogradProduct p, int rows,
+                                                        bool accumulate)
 {
     Simd sums[MAX_ROWS][2];
     for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = (Simd){0};
-    for (int k = 0; k < depth; k++, a += step, b += WINOGRAD_PANEL) {
-        Simd b0 = simd_load(b), b1 = simd_load(b + SIMD_LANES);
+    for (int k = 0; k < p.depth; k++, p.a += p.step, p.b += WINOGRAD_PANEL) {
+        Simd b0 = simd_load(p.b), b1 = simd_load(p.b + SIMD_LANES);
         for (int r = 0; r < rows; r++) {
-            Simd spread = a[(size_t)r * row] - (Simd){0};
+            Simd spread = p.a[(size_t)r * p.row] - (Simd){0};
             sums[r][0] += spread * b0;
             sums[r][1] += spread * b1;
         }
     }
-    for (int r = 0; r < rows; r++, c += WINOGRAD_PANEL) {
+    for (int r = 0; r < rows; r++, c += p.c_row) {
         if (accumulate) {
             sums[r][0] += simd_load(c);
             sums[r][1] += simd_load(c + SIMD_LANES);
@@ -33,14 +33,13 @@ static inline __attribute__((always_inline)) void block(float *c, const float *a
 
 void winograd_product(float *c, WinogradProduct p, bool accumulate)
 {
-    int r = 0;
-    for (; r + 2 * STEP < p.rows; r += MAX_ROWS)
-        block(c + r * WINOGRAD_PANEL, p.a + (size_t)r * p.row, p.row, p.step, p.b, p.depth,
-              3 * STEP, accumulate);
-    if (r + STEP < p.rows)
-        block(c + r * WINOGRAD_PANEL, p.a + (size_t)r * p.row, p.row, p.step, p.b, p.depth,
-              2 * STEP, accumulate);
-    else if (r < p.rows)
-        block(c + r * WINOGRAD_PANEL, p.a + (size_t)r * p.row, p.row, p.step, p.b, p.depth, STEP,
-              accumulate);
+    for (; p.rows > 2 * STEP; p.rows -= MAX_ROWS) {
+        block(c, p, MAX_ROWS, accumulate);
+        p.a += MAX_ROWS * p.row;
+        c += MAX_ROWS * p.c_row;
+    }
+    if (p.rows > STEP)
+        block(c, p, 2 * STEP, accumulate);
+    else if (p.rows > 0)
+        block(c, p, STEP, accumulate);
 }

@@ -14,6 +14,9 @@ static const float SCALE_0 = 1.0f / (A2 * B2);
 static const float SCALE_A = 1.0f / (2 * A2 * (A2 - B2));
 static const float SCALE_B = 1.0f / (2 * B2 * (B2 - A2));
 
+/* So that the count of lanes is a constant where all are used. */
+#define INLINE inline __attribute__((always_inline))
+
 enum { TILE = WINOGRAD_TILE, WINDOW = WINOGRAD_WINDOW, TAPS = 3 };
 
 /* B': row p holds the coefficients of the product of (x - q) over the other points q. */
@@ -29,7 +32,7 @@ static inline void input_1d(Simd out[WINDOW], const Simd d[WINDOW])
     out[5] = A2 * B2 * d[1] - (A2 + B2) * d[3] + d[5];
 }
 
-static inline void input_lanes(float *v, size_t plane, const float *const *pixel, int c, int lanes)
+static INLINE void input_lanes(float *v, size_t plane, const float *const *pixel, int c, int lanes)
 {
     Simd columns[WINDOW][WINDOW], d[WINDOW];
     for (int j = 0; j < WINDOW; j++) {
@@ -65,7 +68,7 @@ static inline void filter_1d(Simd out[WINDOW], const Simd g[TAPS])
     out[5] = g[2];
 }
 
-static inline void filter_lanes(float *u, size_t plane, const float *g, size_t tap_stride,
+static INLINE void filter_lanes(float *u, size_t plane, const float *g, size_t tap_stride,
                                 int lanes)
 {
     Simd columns[TAPS][WINDOW], in[TAPS];
@@ -108,7 +111,7 @@ static inline void filter_adjoint_1d(Simd g[TAPS], const Simd u[WINDOW])
     g[2] = A2 * sum_a + B2 * sum_b + u[5];
 }
 
-static inline void filter_adjoint_lanes(float *dg, size_t tap_stride, const float *du, size_t plane,
+static INLINE void filter_adjoint_lanes(float *dg, size_t tap_stride, const float *du, size_t plane,
                                         int lanes)
 {
     Simd columns[WINDOW][TAPS], in[WINDOW];
@@ -147,7 +150,7 @@ static inline void output_1d(Simd y[TILE], const Simd m[WINDOW])
     y[3] = A2 * odd_a + B2 * odd_b + m[5];
 }
 
-static inline void output_lanes(WinogradTile to, const float *m, size_t plane, int o, int lanes)
+static INLINE void output_lanes(WinogradTile to, const float *m, size_t plane, int o, int lanes)
 {
     Simd columns[WINDOW][TILE], in[WINDOW], add = {0};
     for (int j = 0; j < WINDOW; j++) {
@@ -190,7 +193,7 @@ static inline void output_adjoint_1d(Simd m[WINDOW], const Simd y[TILE])
     m[5] = y[3];
 }
 
-static inline void output_adjoint_lanes(float *m, size_t plane, const float *const *pixel, int o,
+static INLINE void output_adjoint_lanes(float *m, size_t plane, const float *const *pixel, int o,
                                         int lanes)
 {
     Simd columns[TILE][WINDOW], in[TILE];

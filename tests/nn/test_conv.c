@@ -147,16 +147,18 @@ static void check_shape(ConvDims d)
     case_free(&c);
 }
 
+/* With few images and with many: the choice of the algorithm depends on the pixels in all. */
 static void odd_shapes_equal_the_definition(void **state)
 {
     (void)state;
     static const int sizes[][2] = {{1, 1}, {1, 5}, {5, 3}, {7, 9}};
-    static const int channels[][2] = {{1, 1},   {1, 33},  {3, 5},   {5, 3},  {17, 1},
-                                      {17, 17}, {33, 17}, {17, 33}, {33, 33}};
+    static const int channels[][2] = {{1, 1},  {1, 33},  {3, 5},   {5, 3},   {17, 1}, {8, 12},
+                                      {33, 5}, {17, 17}, {33, 17}, {17, 33}, {33, 33}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (size_t j = 0; j < sizeof channels / sizeof *channels; j++)
-            check_shape(
-                (ConvDims){3, sizes[i][0], sizes[i][1], channels[j][0], channels[j][1], 1, 1});
+            for (int pixels = 1; pixels <= 64; pixels += 63)
+                check_shape((ConvDims){pixels / (sizes[i][0] * sizes[i][1]) + 2, sizes[i][0],
+                                       sizes[i][1], channels[j][0], channels[j][1], 1, 1});
 }
 
 static void stride_two_equals_the_definition(void **state)
@@ -177,10 +179,11 @@ static void larger_shapes_equal_the_definition(void **state)
 {
     (void)state;
     static const ConvDims shapes[] = {
-        {3, 32, 32, 3, 32, 1, 1}, {3, 32, 32, 32, 3, 1, 1},  {5, 28, 28, 1, 32, 1, 1},
-        {2, 28, 28, 32, 1, 1, 1}, {3, 14, 14, 64, 96, 1, 1}, {2, 15, 13, 96, 64, 1, 1},
-        {5, 8, 8, 130, 70, 1, 1}, {9, 4, 4, 128, 128, 1, 1}, {2, 16, 16, 128, 64, 2, 0},
-        {1, 4, 4, 200, 36, 1, 1}, {3, 27, 25, 17, 33, 1, 1}, {1, 64, 48, 16, 16, 2, 1},
+        {3, 32, 32, 3, 32, 1, 1},  {3, 32, 32, 32, 3, 1, 1},  {5, 28, 28, 1, 32, 1, 1},
+        {2, 28, 28, 32, 1, 1, 1},  {3, 14, 14, 64, 96, 1, 1}, {2, 15, 13, 96, 64, 1, 1},
+        {5, 8, 8, 130, 70, 1, 1},  {9, 4, 4, 128, 128, 1, 1}, {2, 16, 16, 128, 64, 2, 0},
+        {1, 4, 4, 200, 36, 1, 1},  {64, 7, 7, 36, 40, 1, 1},  {3, 27, 25, 17, 33, 1, 1},
+        {1, 64, 48, 16, 16, 2, 1},
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check_shape(shapes[i]);
 }
