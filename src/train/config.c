@@ -362,10 +362,6 @@ static bool check_data(const Config *c, Err *err)
 
 static bool check_steps(const Config *c, Err *err)
 {
-    if (c->train.micro_batch > c->train.batch_size)
-        return err_set(err, ERR_USAGE,
-                       "train.micro_batch = %d is more than train.batch_size = %d; use at most %d",
-                       c->train.micro_batch, c->train.batch_size, c->train.batch_size);
     if (c->sample.steps > c->diffusion.timesteps)
         return err_set(err, ERR_USAGE,
                        "sample.steps = %d is more than the diffusion.timesteps = %d there are",

@@ -1,0 +1,51 @@
+/*
+ * One training step: Ho et al. 2020, algorithm 1, over a batch in micro-batches.
+ *
+ *     t ~ uniform(1..T), epsilon ~ N(0, I), x_t = sqrt(alpha-bar_t) x_0 + sqrt(1-alpha-bar_t)
+ * epsilon loss = mean over all elements of (network(x_t, t) - target)^2
+ *
+ * followed by clipping, Adam and the EMA. What is drawn follows from (seed, step, position in the
+ * batch) alone.
+ */
+#ifndef DDPM_TRAIN_TRAINER_H
+#define DDPM_TRAIN_TRAINER_H
+
+#include "data/dataset.h"
+#include "model/unet.h"
+#include "train/config.h"
+#include "train/state.h"
+
+typedef struct Trainer Trainer;
+
+enum { LOSS_QUARTERS = 4 };
+
+typedef struct {
+    uint64_t step; /* the step that was done, 0-based */
+    double loss;   /* mean over all elements of the batch */
+    /* The mean over the images whose t was in each quarter of 1..T; NaN if there were none. */
+    double quarter_loss[LOSS_QUARTERS];
+    double grad_norm; /* before clipping */
+    double learning_rate;
+    bool applied; /* false: loss or gradient was not finite, and nothing but the counters moved */
+    const char *bad; /* then, the first block whose gradient is not finite, or "the loss" */
+} StepReport;
+
+/* `config` has passed config_check, and it, `set` and `state`'s table outlive the trainer. Takes
+ * all memory that the steps need. NULL and `err` if there is not enough. */
+Trainer *trainer_new(const Config *config, const Dataset *set, Err *err);
+void trainer_free(Trainer *trainer);
+
+/* Bytes that trainer_new takes in all for `config`, without the data. */
+bool trainer_memory(size_t *bytes, const Config *config, Err *err);
+
+Unet *trainer_unet(Trainer *trainer);
+TrainState *trainer_state(Trainer *trainer);
+
+void trainer_step(Trainer *trainer, StepReport *report);
+
+/* For tests: the batch given outright instead of drawn. x_0 and epsilon [batch,h,w,c], t [batch],
+ * 1-based. */
+void trainer_step_on(Trainer *trainer, StepReport *report, const float *x_0, const float *epsilon,
+                     const int *t);
+
+#endif

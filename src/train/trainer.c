@@ -1,0 +1,290 @@
+#include "train/trainer.h"
+
+#include "data/loader.h"
+#include "diffusion/predict.h"
+#include "diffusion/schedule.h"
+#include "train/optimiser.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What one micro-batch needs; all [micro_batch, ...]. */
+typedef struct {
+    float *x_0, *epsilon, *x_t, *target, *output; /* output's gradient is put over the target */
+    float *t;
+    int *entry; /* t - 1 */
+    int32_t *labels;
+    double *loss;
+} Micro;
+
+struct Trainer {
+    const Config *config;
+    Unet *unet;
+    TrainState state;
+    Loader loader;
+    Schedule schedule;
+    Micro micro;
+    float *gradients;
+    Arena arena; /* schedule, micro-batch and gradients */
+    size_t size; /* floats of an image */
+};
+
+/* ---- memory ---- */
+
+static size_t image_size(const ModelConfig *model)
+{
+    return (size_t)model->height * (size_t)model->width * (size_t)model->channels;
+}
+
+static size_t step_bytes(const Config *config, const ParamTable *table)
+{
+    size_t n = (size_t)config->train.micro_batch, size = n * image_size(&config->model);
+    return schedule_bytes(config->diffusion.timesteps) + 5 * memory_round(size * sizeof(float)) +
+           3 * memory_round(n * sizeof(float)) + memory_round(n * sizeof(double)) +
+           memory_round(table->floats * sizeof(float));
+}
+
+static void take_micro(Micro *m, Arena *arena, size_t n, size_t size)
+{
+    float **images[] = {&m->x_0, &m->epsilon, &m->x_t, &m->target, &m->output};
+    for (int i = 0; i < 5; i++) *images[i] = arena_take(arena, n * size * sizeof(float));
+    m->t = arena_take(arena, n * sizeof *m->t);
+    m->entry = arena_take(arena, n * sizeof *m->entry);
+    m->labels = arena_take(arena, n * sizeof *m->labels);
+    m->loss = arena_take(arena, n * sizeof *m->loss);
+}
+
+static bool prepare(Trainer *tr, const Dataset *set, Err *err)
+{
+    const Config *c = tr->config;
+    const ParamTable *table = unet_params(tr->unet);
+    if (!arena_init(&tr->arena, step_bytes(c, table), "gradients and a batch", err)) return false;
+    schedule_init(&tr->schedule, &tr->arena, &c->diffusion);
+    take_micro(&tr->micro, &tr->arena, (size_t)c->train.micro_batch, tr->size);
+    tr->gradients = arena_take(&tr->arena, table->floats * sizeof(float));
+    return unet_reserve(tr->unet, c->train.micro_batch, UNET_TRAIN, err) &&
+           train_state_init(&tr->state, table, c->train.seed, err) &&
+           loader_init(&tr->loader, set, c->train.seed, c->data.flip, err);
+}
+
+Trainer *trainer_new(const Config *config, const Dataset *set, Err *err)
+{
+    Trainer *tr = memory_new(1, sizeof *tr, "the trainer", err);
+    if (!tr) return NULL;
+    tr->config = config;
+    tr->size = image_size(&config->model);
+    tr->unet = unet_new(&config->model, true, err);
+    if (tr->unet && prepare(tr, set, err)) return tr;
+    trainer_free(tr);
+    return NULL;
+}
+
+void trainer_free(Trainer *tr)
+{
+    if (!tr) return;
+    loader_release(&tr->loader);
+    train_state_release(&tr->state);
+    arena_release(&tr->arena);
+    unet_free(tr->unet);
+    free(tr);
+}
+
+bool trainer_memory(size_t *bytes, const Config *config, Err *err)
+{
+    Unet *unet = unet_new(&config->model, true, err);
+    if (!unet) return false;
+    const ParamTable *table = unet_params(unet);
+    bool ok = unet_memory(bytes, unet, config->train.micro_batch, UNET_TRAIN, err);
+    *bytes += step_bytes(config, table) + 4 * table->floats * sizeof(float);
+    unet_free(unet);
+    return ok;
+}
+
+Unet *trainer_unet(Trainer *tr)
+{
+    return tr->unet;
+}
+
+TrainState *trainer_state(Trainer *tr)
+{
+    return &tr->state;
+}
+
+/* ---- a step ---- */
+
+/* x_0, epsilon and t of the `n` images from `first` on in the batch. */
+static void draw_micro(Trainer *tr, int first, int n)
+{
+    Micro *m = &tr->micro;
+    uint32_t step = (uint32_t)tr->state.step;
+    uint64_t seed = tr->config->train.seed;
+    loader_batch(&tr->loader, m->x_0, tr->config->data.labels ? m->labels : NULL,
+                 tr->state.images + (uint64_t)first, step, first, n);
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < n; i++) {
+        RngKey key = {.seed = seed, .image = (uint32_t)(first + i), .step = step};
+        key.stream = RNG_TIMESTEP;
+        m->entry[i] = (int)rng_below((uint32_t)tr->schedule.T, 0, key);
+        key.stream = RNG_NOISE;
+        rng_normal(m->epsilon + (size_t)i * tr->size, tr->size, key);
+    }
+}
+
+static void make_inputs(Trainer *tr, int n)
+{
+    Micro *m = &tr->micro;
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < n; i++) {
+        size_t at = (size_t)i * tr->size;
+        int entry = m->entry[i];
+        m->t[i] = (float)entry;
+        diffuse(m->x_t + at, m->x_0 + at, m->epsilon + at, tr->schedule.alpha_bar[entry], tr->size);
+        predict_target(m->target + at, m->x_0 + at, m->epsilon + at, m->x_t + at,
+                       tr->config->diffusion.prediction, &tr->schedule, entry, tr->size);
+    }
+}
+
+/* loss[i] = sum (output - target)^2; target becomes the gradient of the batch's mean,
+ * 2 (output - target) / (batch_size size). */
+static void loss_and_gradient(Trainer *tr, int n)
+{
+    Micro *m = &tr->micro;
+    float scale = (float)(2.0 / ((double)tr->config->train.batch_size * (double)tr->size));
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < n; i++) {
+        float *target = m->target + (size_t)i * tr->size;
+        const float *output = m->output + (size_t)i * tr->size;
+        double sum = 0;
+        for (size_t k = 0; k < tr->size; k++) {
+            float difference = output[k] - target[k];
+            sum += (double)difference * (double)difference;
+            target[k] = scale * difference;
+        }
+        m->loss[i] = sum;
+    }
+}
+
+typedef struct {
+    double loss, quarter_loss[LOSS_QUARTERS];
+    int quarter_images[LOSS_QUARTERS];
+} Sums;
+
+static void add_losses(Sums *sums, const Trainer *tr, int n)
+{
+    for (int i = 0; i < n; i++) {
+        int quarter = (int)((int64_t)tr->micro.entry[i] * LOSS_QUARTERS / tr->schedule.T);
+        double loss = tr->micro.loss[i] / (double)tr->size;
+        sums->loss += loss;
+        sums->quarter_loss[quarter] += loss;
+        sums->quarter_images[quarter]++;
+    }
+}
+
+/* Forward and backward of the images of the micro-batch, which starts at `first` in the batch. */
+static void run_micro(Trainer *tr, Sums *sums, int first, int n)
+{
+    Micro *m = &tr->micro;
+    make_inputs(tr, n);
+    RngKey dropout = {
+        .seed = tr->config->train.seed, .image = (uint32_t)first, .step = (uint32_t)tr->state.step};
+    UnetInput input = {m->x_t, m->t, tr->config->data.labels ? m->labels : NULL, n};
+    unet_forward(tr->unet, m->output, input, tr->state.weights, &dropout);
+    loss_and_gradient(tr, n);
+    unet_backward(tr->unet, tr->gradients, NULL, m->target);
+    add_losses(sums, tr, n);
+}
+
+static bool finite_gradient(const Trainer *tr, const Block *block)
+{
+    const Param *params = unet_params(tr->unet)->list + block->param;
+    for (int i = 0; i < block->params; i++)
+        if (!isfinite(gradient_norm(tr->gradients + params[i].offset, params[i].count)))
+            return false;
+    return true;
+}
+
+/* The backward pass spreads bad numbers towards the input, so the last bad block in the list is
+ * the first that met them. */
+static const char *first_bad_block(const Trainer *tr)
+{
+    const Topology *t = unet_topology(tr->unet);
+    for (int i = t->count - 1; i >= 0; i--)
+        if (!finite_gradient(tr, &t->list[i])) return t->list[i].name;
+    return "the loss";
+}
+
+static void apply(Trainer *tr, StepReport *report)
+{
+    const TrainConfig *c = &tr->config->train;
+    TrainState *s = &tr->state;
+    size_t n = unet_params(tr->unet)->floats;
+    double scale = clip_factor(report->grad_norm, c->grad_clip);
+    adam_update(s->weights, s->adam_m, s->adam_v, tr->gradients, n, scale, report->learning_rate,
+                s->updates);
+    ema_update(s->ema, s->weights, n, ema_decay_at(c->ema_decay, c->ema_warmup, s->updates));
+    s->updates++;
+    s->bad_steps = 0;
+}
+
+static void finish(Trainer *tr, StepReport *report, const Sums *sums)
+{
+    TrainState *s = &tr->state;
+    const TrainConfig *c = &tr->config->train;
+    *report = (StepReport){.step = s->step, .loss = sums->loss / c->batch_size};
+    for (int q = 0; q < LOSS_QUARTERS; q++)
+        report->quarter_loss[q] = sums->quarter_images[q] > 0
+                                      ? sums->quarter_loss[q] / sums->quarter_images[q]
+                                      : (double)NAN;
+    report->grad_norm = gradient_norm(tr->gradients, unet_params(tr->unet)->floats);
+    report->learning_rate = learning_rate_at(c->learning_rate, c->warmup_steps, s->step);
+    report->applied = isfinite(report->loss) && isfinite(report->grad_norm);
+    if (report->applied) {
+        apply(tr, report);
+    } else {
+        report->bad = first_bad_block(tr);
+        s->bad_steps++;
+    }
+    s->step++;
+    s->images += (uint64_t)c->batch_size;
+}
+
+static void clear_gradients(Trainer *tr)
+{
+    memset(tr->gradients, 0, unet_params(tr->unet)->floats * sizeof *tr->gradients);
+}
+
+static int min_int(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+void trainer_step(Trainer *tr, StepReport *report)
+{
+    const TrainConfig *c = &tr->config->train;
+    Sums sums = {0};
+    clear_gradients(tr);
+    for (int first = 0; first < c->batch_size; first += c->micro_batch) {
+        int n = min_int(c->micro_batch, c->batch_size - first);
+        draw_micro(tr, first, n);
+        run_micro(tr, &sums, first, n);
+    }
+    finish(tr, report, &sums);
+}
+
+void trainer_step_on(Trainer *tr, StepReport *report, const float *x_0, const float *epsilon,
+                     const int *t)
+{
+    const TrainConfig *c = &tr->config->train;
+    Sums sums = {0};
+    clear_gradients(tr);
+    for (int first = 0; first < c->batch_size; first += c->micro_batch) {
+        int n = min_int(c->micro_batch, c->batch_size - first);
+        size_t at = (size_t)first * tr->size, floats = (size_t)n * tr->size;
+        memcpy(tr->micro.x_0, x_0 + at, floats * sizeof *x_0);
+        memcpy(tr->micro.epsilon, epsilon + at, floats * sizeof *epsilon);
+        for (int i = 0; i < n; i++) tr->micro.entry[i] = t[first + i] - 1;
+        run_micro(tr, &sums, first, n);
+    }
+    finish(tr, report, &sums);
+}
