@@ -1,0 +1,49 @@
+/*
+ * Checkpoints: folders that are diffusers pipelines (the EMA weights) and hold all of TrainState
+ * besides:
+ *
+ *     checkpoints/step-00001000/model_index.json
+ *                               unet/config.json, unet/diffusion_pytorch_model.safetensors
+ *                               scheduler/scheduler_config.json
+ *                               ddpm.json               the resolved config and the counters
+ *                               training.safetensors    raw.NAME, adam_m.NAME, adam_v.NAME
+ *     checkpoints/latest -> step-00001000
+ *
+ * Written under a temporary name, synced, renamed: at any instant `latest` names a whole one.
+ */
+#ifndef DDPM_TRAIN_CHECKPOINT_H
+#define DDPM_TRAIN_CHECKPOINT_H
+
+#include "base/file.h"
+#include "train/config.h"
+#include "train/state.h"
+
+/* What a checkpoint's ddpm.json says. */
+typedef struct {
+    Config config;
+    uint64_t step, images, updates;
+    int bad_steps;
+    char blas_core[64]; /* the processor whose kernels BLAS used: bits differ between them */
+} CheckpointInfo;
+
+/* Write the checkpoint of `state` into the run folder `run`, point `latest` at it, then remove
+ * those that config->train.keep_checkpoints and keep_every do not keep. Numbers that are not finite
+ * are refused as ERR_DIVERGED. The name of its folder is put into `path` unless NULL. */
+bool checkpoint_write(char path[FILE_PATH], const char *run, const Config *config,
+                      const ParamTable *table, const TrainState *state, Err *err);
+
+/* Whether the folder is a checkpoint of this program. */
+bool checkpoint_is(const char *folder);
+
+/* Whether the run folder has one that `latest` names. */
+bool checkpoint_exists(const char *run);
+
+bool checkpoint_info(CheckpointInfo *info, const char *folder, Err *err);
+
+/* All arrays and counters of the checkpoint into `state`. */
+bool checkpoint_read(TrainState *state, const ParamTable *table, const char *folder, Err *err);
+
+/* The trained weights alone, not the EMA's. */
+bool checkpoint_raw_weights(float *weights, const ParamTable *table, const char *folder, Err *err);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * Samples of a network: the reverse chain of diffusion/sampler.h with the U-Net as its denoiser.
+ */
+#ifndef DDPM_TRAIN_GENERATE_H
+#define DDPM_TRAIN_GENERATE_H
+
+#include "base/memory.h"
+#include "diffusion/sampler.h"
+#include "model/unet.h"
+
+typedef struct {
+    Unet *unet;
+    const float *weights;
+    SamplerConfig config; /* first_image is set by each batch */
+    int batch;            /* images at once */
+    size_t size;          /* floats of an image */
+    Schedule schedule;
+    Arena fixed;    /* the schedule and t */
+    Arena variable; /* a batch's sampler */
+    float *t;
+    int32_t *labels;
+} Generator;
+
+/* `unet` is reserved for at least `batch` images and, with `weights`, outlives the generator.
+ * config->steps is resolved (not 0), and has passed sampler_check. Image i of a model with classes
+ * is of class i modulo their number. */
+bool generator_init(Generator *g, Unet *unet, const float *weights,
+                    const DiffusionConfig *diffusion, const SamplerConfig *config, int batch,
+                    Err *err);
+void generator_release(Generator *g);
+
+/* Network calls that each batch takes: the steps, without repeats. Not during a batch. */
+int generator_steps(Generator *g);
+
+/* Called after each step of a batch; false stops it. */
+typedef bool (*GeneratorProgress)(void *context, int steps_done);
+
+/* out [n,h,w,channels], n at most the batch: images first_image .. first_image + n - 1 of the run.
+ * `x_T` [n,h,w,channels] or NULL to draw it. Returns whether it came to its end. */
+bool generator_batch(Generator *g, float *out, const float *x_T, uint32_t first_image, int n,
+                     GeneratorProgress progress, void *context);
+
+#endif

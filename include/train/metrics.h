@@ -1,0 +1,30 @@
+/*
+ * metrics.jsonl: one JSON object a line, the means over the steps since the line before.
+ */
+#ifndef DDPM_TRAIN_METRICS_H
+#define DDPM_TRAIN_METRICS_H
+
+#include "base/file.h"
+#include "train/trainer.h"
+
+typedef struct {
+    FileLog log;
+    int steps, bad; /* since the last line; those that were not applied */
+    double loss, grad_norm;
+    double quarter_loss[LOSS_QUARTERS];
+    int quarter_steps[LOSS_QUARTERS];
+    double start; /* seconds of the clock at the last line */
+} Metrics;
+
+/* Open <folder>/metrics.jsonl for a run that is at `step`: lines beyond it, and a last line that a
+ * crash cut, are dropped, so that the curve does not double back. */
+bool metrics_open(Metrics *metrics, const char *folder, uint64_t step, double now, Err *err);
+void metrics_close(Metrics *metrics);
+
+void metrics_add(Metrics *metrics, const StepReport *report);
+
+/* Write the line of the steps that were added; state is after the last of them. */
+bool metrics_write(Metrics *metrics, const StepReport *last, const TrainState *state,
+                   int batch_size, double now, Err *err);
+
+#endif

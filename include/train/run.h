@@ -1,0 +1,46 @@
+/*
+ * A training run in its folder: steps, metrics, grids of samples, checkpoints.
+ *
+ *     <run>/config.json    resolved, as the run was last started
+ *          /metrics.jsonl  a line each train.log_every steps
+ *          /samples/step-00001000.png
+ *          /checkpoints/   train/checkpoint.h
+ */
+#ifndef DDPM_TRAIN_RUN_H
+#define DDPM_TRAIN_RUN_H
+
+#include "base/file.h"
+#include "train/trainer.h"
+
+/* A name for a new run: runs/<stem>, or runs/<stem>-2, -3, ... if that exists. */
+bool run_new_folder(char folder[FILE_PATH], const char *stem, Err *err);
+
+/* Whether the folder holds what a run writes. */
+bool run_exists(const char *folder);
+
+/* Remove what a run wrote into the folder, and nothing else. */
+bool run_remove(const char *folder, Err *err);
+
+/* What the run tells its caller, and asks it. Each may be called at any time between two steps. */
+typedef struct {
+    void *context;
+    void (*step)(void *context, const StepReport *report);
+    void (*note)(void *context, const char *text); /* "samples/step-00001000.png" and such */
+    void (*warn)(void *context, const char *text); /* something failed that training survives */
+    bool (*stop)(void *context);                   /* whether to save and return */
+} RunObserver;
+
+typedef enum { RUN_DONE, RUN_STOPPED, RUN_OUT_OF_TIME } RunEnd;
+
+/* Train from trainer_state's step to config->train.steps in the folder, which is made if need be.
+ * Stops early, with a checkpoint, when the observer says so or `max_seconds` (0: none) would be
+ * over before the next step and checkpoint are. ERR_DIVERGED after train.max_bad_steps bad steps in
+ * a row: the last checkpoint stays as it was. */
+bool run_train(RunEnd *end, Trainer *trainer, const Config *config, const char *folder,
+               double max_seconds, const RunObserver *observer, Err *err);
+
+/* The steps of sampling that a config means where it says null: T for ddpm, 50 (at most T) for the
+ * others. */
+int run_sample_steps(const Config *config, SamplerKind kind);
+
+#endif

@@ -1,0 +1,20 @@
+/*
+ * The scheduler_config.json of diffusers' DDPMScheduler, to and from DiffusionConfig.
+ */
+#ifndef DDPM_TRAIN_SCHEDULER_H
+#define DDPM_TRAIN_SCHEDULER_H
+
+#include "base/json.h"
+#include "diffusion/config.h"
+
+/* Schedules that diffusers has no name for (constant, jsd) are written out as trained_betas.
+ * `clip`: whether samples' x_0 is clipped. The caller frees it. NULL and `err` if there is no
+ * memory. */
+Json *scheduler_write(const DiffusionConfig *config, bool clip, Err *err);
+
+/* A missing key means diffusers' default. What this program does not have is refused by name, as
+ * ERR_DATA; `origin` is the file. */
+bool scheduler_read(DiffusionConfig *config, bool *clip, const Json *json, const char *origin,
+                    Err *err);
+
+#endif

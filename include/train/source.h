@@ -1,0 +1,35 @@
+/*
+ * Models to be sampled or started from: which folder is meant, what it holds, and its weights.
+ */
+#ifndef DDPM_TRAIN_SOURCE_H
+#define DDPM_TRAIN_SOURCE_H
+
+#include "base/file.h"
+#include "model/unet.h"
+#include "train/config.h"
+
+typedef enum { SOURCE_CHECKPOINT, SOURCE_DIFFUSERS } SourceKind;
+
+typedef struct {
+    SourceKind kind;
+    char folder[FILE_PATH];  /* the checkpoint or the diffusers folder itself */
+    char weights[FILE_PATH]; /* its safetensors file */
+    Config config;           /* of a diffusers folder: what its files say, defaults for the rest */
+    uint64_t step;           /* of a checkpoint */
+} Source;
+
+/*
+ * What `path` holds: a run folder (its latest checkpoint), a checkpoint, a diffusers pipeline
+ * (model_index.json), a U-Net with its weights in one folder, told apart by `_class_name`. NULL:
+ * the run under runs/ whose `latest` is newest. ERR_DATA names what was looked for.
+ */
+bool source_open(Source *source, const char *path, Err *err);
+
+/* The weights [unet_params->floats] of a network made from source->config.model: the EMA's, or with
+ * `raw` those that were trained (checkpoints only: ERR_USAGE otherwise). */
+bool source_weights(float *weights, const Source *source, const Unet *unet, bool raw, Err *err);
+
+/* The run folder under `runs` whose latest checkpoint is newest. ERR_DATA if there is none. */
+bool source_newest_run(char run[FILE_PATH], const char *runs, Err *err);
+
+#endif

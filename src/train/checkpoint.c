@@ -1,0 +1,257 @@
+#include "train/checkpoint.h"
+
+#include "base/gemm.h"
+#include "model/diffusers.h"
+#include "model/weights.h"
+#include "train/scheduler.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WEIGHTS_FILE "unet/diffusion_pytorch_model.safetensors"
+#define TRAINING_FILE "training.safetensors"
+#define INFO_FILE "ddpm.json"
+#define PREFIX "step-"
+
+/* ---- writing one ---- */
+
+static bool write_json(const char *folder, const char *name, Json *json, Err *err)
+{
+    char path[FILE_PATH];
+    bool ok = json && file_path(path, err, "%s/%s", folder, name) && json_write(path, json, err);
+    json_free(json);
+    return ok;
+}
+
+static void add_class(Json *index, const char *part, const char *name)
+{
+    Json *pair = json_new_list();
+    json_add_string(pair, "diffusers");
+    json_add_string(pair, name);
+    json_set(index, part, pair);
+}
+
+static Json *model_index(void)
+{
+    Json *json = json_new_object();
+    json_set_string(json, "_class_name", "DDPMPipeline");
+    json_set_string(json, "_diffusers_version", "0.1.1");
+    add_class(json, "scheduler", "DDPMScheduler");
+    add_class(json, "unet", "UNet2DModel");
+    return json;
+}
+
+/* Counters are whole and far below 2^53, where doubles stop being exact. */
+static Json *info_json(const Config *config, const TrainState *state)
+{
+    Json *json = json_new_object();
+    json_set_string(json, "version", DDPM_VERSION);
+    json_set_number(json, "step", (double)state->step);
+    json_set_number(json, "images", (double)state->images);
+    json_set_number(json, "updates", (double)state->updates);
+    json_set_number(json, "bad_steps", state->bad_steps);
+    json_set_string(json, "blas_core", gemm_core_name());
+    json_set(json, "config", config_write(config));
+    return json;
+}
+
+static bool write_weights(const char *folder, const ParamTable *table, const TrainState *state,
+                          Err *err)
+{
+    char model[FILE_PATH], training[FILE_PATH];
+    WeightArray ema = {"", state->ema};
+    WeightArray rest[] = {
+        {"raw.", state->weights}, {"adam_m.", state->adam_m}, {"adam_v.", state->adam_v}};
+    return file_path(model, err, "%s/" WEIGHTS_FILE, folder) &&
+           file_path(training, err, "%s/" TRAINING_FILE, folder) &&
+           weights_write(model, table, &ema, 1, err) &&
+           weights_write(training, table, rest, 3, err);
+}
+
+static bool make_part(const char *folder, const char *part, Err *err)
+{
+    char path[FILE_PATH];
+    return file_path(path, err, "%s/%s", folder, part) && file_make_folder(path, err);
+}
+
+static bool sync_part(const char *folder, const char *part, Err *err)
+{
+    char path[FILE_PATH];
+    return file_path(path, err, "%s/%s", folder, part) && file_sync_folder(path, err);
+}
+
+static bool fill_folder(const char *folder, const Config *config, const ParamTable *table,
+                        const TrainState *state, Err *err)
+{
+    return make_part(folder, "unet", err) && make_part(folder, "scheduler", err) &&
+           write_json(folder, "model_index.json", model_index(), err) &&
+           write_json(folder, "unet/config.json", diffusers_config_write(&config->model), err) &&
+           write_json(folder, "scheduler/scheduler_config.json",
+                      scheduler_write(&config->diffusion, config->sample.clip, err), err) &&
+           write_json(folder, INFO_FILE, info_json(config, state), err) &&
+           write_weights(folder, table, state, err) && sync_part(folder, "unet", err) &&
+           sync_part(folder, "scheduler", err) && file_sync_folder(folder, err);
+}
+
+/* ---- which ones are kept ---- */
+
+static bool step_of(uint64_t *step, const char *name)
+{
+    char *end;
+    if (strncmp(name, PREFIX, strlen(PREFIX)) != 0) return false;
+    *step = strtoull(name + strlen(PREFIX), &end, 10);
+    return *end == '\0' && end > name + strlen(PREFIX);
+}
+
+/* Names sort by their step, since the numbers are padded: the newest are at the end. Steps above
+ * `newest` are left over from before a resume, and go. */
+static bool prune(const char *checkpoints, const TrainConfig *config, uint64_t newest, Err *err)
+{
+    FileList list;
+    if (!file_list(&list, checkpoints, err)) return false;
+    bool ok = true;
+    int kept = 0;
+    for (size_t i = list.count; ok && i-- > 0;) {
+        uint64_t step;
+        char path[FILE_PATH];
+        bool temporary = list.names[i][0] == '.';
+        bool checkpoint = step_of(&step, list.names[i]);
+        if (!checkpoint && !temporary) continue;
+        if (checkpoint && step <= newest) {
+            bool for_good = config->keep_every > 0 && step % (uint64_t)config->keep_every == 0;
+            if (kept++ < config->keep_checkpoints || step == newest || for_good) continue;
+        }
+        ok = file_path(path, err, "%s/%s", checkpoints, list.names[i]) && file_remove(path, err);
+    }
+    file_list_release(&list);
+    return ok;
+}
+
+static bool put_in_place(const char *checkpoints, const char *temporary, const char *name,
+                         char final[FILE_PATH], Err *err)
+{
+    char latest[FILE_PATH];
+    return file_path(final, err, "%s/%s", checkpoints, name) && file_remove(final, err) &&
+           file_rename(temporary, final, err) && file_path(latest, err, "%s/latest", checkpoints) &&
+           file_link(name, latest, err);
+}
+
+bool checkpoint_write(char path[FILE_PATH], const char *run, const Config *config,
+                      const ParamTable *table, const TrainState *state, Err *err)
+{
+    char checkpoints[FILE_PATH], temporary[FILE_PATH], final[FILE_PATH], name[64];
+    if (!train_state_finite(state, table))
+        return err_set(err, ERR_DIVERGED,
+                       "step %" PRIu64 ": the weights are not finite, and are not written; resume "
+                       "from the last checkpoint with a smaller train.learning_rate",
+                       state->step);
+    snprintf(name, sizeof name, PREFIX "%08" PRIu64, state->step);
+    if (!file_path(checkpoints, err, "%s/checkpoints", run) ||
+        !file_path(temporary, err, "%s/.%s", checkpoints, name) || !file_remove(temporary, err) ||
+        !file_make_folder(temporary, err))
+        return false;
+    if (!fill_folder(temporary, config, table, state, err) ||
+        !put_in_place(checkpoints, temporary, name, final, err)) {
+        Err ignored;
+        file_remove(temporary, &ignored);
+        return false;
+    }
+    if (path) memcpy(path, final, FILE_PATH);
+    return prune(checkpoints, &config->train, state->step, err);
+}
+
+/* ---- reading ---- */
+
+bool checkpoint_is(const char *folder)
+{
+    char path[FILE_PATH];
+    Err ignored;
+    return file_path(path, &ignored, "%s/" INFO_FILE, folder) && file_exists(path);
+}
+
+bool checkpoint_exists(const char *run)
+{
+    char path[FILE_PATH];
+    Err ignored;
+    return file_path(path, &ignored, "%s/checkpoints/latest", run) && checkpoint_is(path);
+}
+
+static bool read_count(uint64_t *out, const Json *json, const char *key, const char *path, Err *err)
+{
+    const Json *value = json_get(json, key);
+    if (value && json_type(value) == JSON_NUMBER && json_whole(out, value, (uint64_t)1 << 53))
+        return true;
+    return err_set(err, ERR_DATA, "%s: %s is missing or no whole number", path, key);
+}
+
+static bool read_info(CheckpointInfo *info, const Json *json, const char *path, Err *err)
+{
+    uint64_t bad;
+    if (json_type(json) != JSON_OBJECT)
+        return err_set(err, ERR_DATA, "%s: holds %s, not an object", path,
+                       json_type_name(json_type(json)));
+    const Json *config = json_get(json, "config"), *core = json_get(json, "blas_core");
+    if (!config) return err_set(err, ERR_DATA, "%s: config is missing", path);
+    info->config = config_default();
+    if (!config_parse(&info->config, config, path, err)) return false;
+    if (!read_count(&info->step, json, "step", path, err) ||
+        !read_count(&info->images, json, "images", path, err) ||
+        !read_count(&info->updates, json, "updates", path, err) ||
+        !read_count(&bad, json, "bad_steps", path, err))
+        return false;
+    info->bad_steps = (int)(bad < 1000000 ? bad : 1000000);
+    snprintf(info->blas_core, sizeof info->blas_core, "%s",
+             core && json_type(core) == JSON_STRING ? json_string(core) : "");
+    return true;
+}
+
+bool checkpoint_info(CheckpointInfo *info, const char *folder, Err *err)
+{
+    char path[FILE_PATH];
+    Json *json;
+    if (!file_path(path, err, "%s/" INFO_FILE, folder) || !json_read(&json, path, err)) {
+        err->kind = ERR_DATA;
+        return false;
+    }
+    bool ok = read_info(info, json, path, err);
+    if (!ok) err->kind = ERR_DATA;
+    json_free(json);
+    return ok;
+}
+
+/* training.safetensors of `folder`, all of it. */
+static bool read_training(TrainState *state, const ParamTable *table, const char *folder, Err *err)
+{
+    char path[FILE_PATH];
+    WeightArray arrays[] = {
+        {"raw.", state->weights}, {"adam_m.", state->adam_m}, {"adam_v.", state->adam_v}};
+    return file_path(path, err, "%s/" TRAINING_FILE, folder) &&
+           weights_read(path, table, arrays, 3, err);
+}
+
+bool checkpoint_raw_weights(float *weights, const ParamTable *table, const char *folder, Err *err)
+{
+    TrainState state;
+    if (!train_state_init(&state, table, 0, err)) return false;
+    bool ok = read_training(&state, table, folder, err);
+    if (ok) memcpy(weights, state.weights, table->floats * sizeof *weights);
+    train_state_release(&state);
+    return ok;
+}
+
+bool checkpoint_read(TrainState *state, const ParamTable *table, const char *folder, Err *err)
+{
+    char model[FILE_PATH];
+    CheckpointInfo info;
+    WeightArray ema = {"", state->ema};
+    if (!checkpoint_info(&info, folder, err) ||
+        !file_path(model, err, "%s/" WEIGHTS_FILE, folder) ||
+        !weights_read(model, table, &ema, 1, err) || !read_training(state, table, folder, err))
+        return false;
+    state->step = info.step;
+    state->images = info.images;
+    state->updates = info.updates;
+    state->bad_steps = info.bad_steps;
+    return true;
+}

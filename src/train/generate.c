@@ -1,0 +1,68 @@
+#include "train/generate.h"
+
+bool generator_init(Generator *g, Unet *unet, const float *weights,
+                    const DiffusionConfig *diffusion, const SamplerConfig *config, int batch,
+                    Err *err)
+{
+    const ModelConfig *model = unet_config(unet);
+    *g = (Generator){.unet = unet, .weights = weights, .config = *config, .batch = batch};
+    g->size = (size_t)model->height * (size_t)model->width * (size_t)model->channels;
+    size_t rows = memory_round((size_t)batch * sizeof(float));
+    if (!arena_init(&g->fixed, schedule_bytes(diffusion->timesteps) + 2 * rows, "the schedule",
+                    err) ||
+        !arena_init(&g->variable, sampler_bytes(config, batch, g->size), "the sampler", err)) {
+        generator_release(g);
+        return false;
+    }
+    schedule_init(&g->schedule, &g->fixed, diffusion);
+    g->t = arena_take(&g->fixed, (size_t)batch * sizeof *g->t);
+    g->labels = arena_take(&g->fixed, (size_t)batch * sizeof *g->labels);
+    return true;
+}
+
+void generator_release(Generator *g)
+{
+    arena_release(&g->fixed);
+    arena_release(&g->variable);
+}
+
+/* The network's output at x_t; it is fed the 0-based step. */
+static void denoise(void *context, float *out, const float *x_t, int t, int n)
+{
+    Generator *g = context;
+    for (int i = 0; i < n; i++) g->t[i] = (float)(t - 1);
+    bool classes = unet_config(g->unet)->num_classes > 0;
+    UnetInput input = {x_t, g->t, classes ? g->labels : NULL, n};
+    unet_forward(g->unet, out, input, g->weights, NULL);
+}
+
+static void start(Generator *g, Sampler *sampler, const float *x_T, uint32_t first_image, int n)
+{
+    int classes = unet_config(g->unet)->num_classes;
+    g->config.first_image = first_image;
+    for (int i = 0; i < n && classes > 0; i++)
+        g->labels[i] = (int32_t)((first_image + (uint32_t)i) % (uint32_t)classes);
+    g->variable.used = 0;
+    sampler_init(sampler, &g->variable, &g->config, &g->schedule, x_T, n, g->size);
+}
+
+int generator_steps(Generator *g)
+{
+    g->variable.used = 0;
+    int *timesteps = arena_take(&g->variable, (size_t)g->config.steps * sizeof *timesteps);
+    return schedule_timesteps(timesteps, g->schedule.T, g->config.steps, g->config.spacing);
+}
+
+bool generator_batch(Generator *g, float *out, const float *x_T, uint32_t first_image, int n,
+                     GeneratorProgress progress, void *context)
+{
+    Sampler sampler;
+    bool more = true, going = true;
+    start(g, &sampler, x_T, first_image, n);
+    for (int done = 1; more && going; done++) {
+        more = sampler_step(&sampler, denoise, g);
+        going = !progress || progress(context, done);
+    }
+    if (going) sampler_result(out, &sampler);
+    return going;
+}

@@ -1,0 +1,119 @@
+#include "train/metrics.h"
+
+#include "base/json.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_BYTES = 1 << 30 };
+
+static bool line_is_kept(const char *line, size_t length, uint64_t step)
+{
+    Json *json;
+    Err ignored;
+    uint64_t at;
+    if (!json_parse(&json, line, length, "metrics.jsonl", &ignored)) return false;
+    const Json *value = json_type(json) == JSON_OBJECT ? json_get(json, "step") : NULL;
+    bool kept = value && json_type(value) == JSON_NUMBER &&
+                json_whole(&at, value, (uint64_t)1 << 53) && at <= step;
+    json_free(json);
+    return kept;
+}
+
+/* Lines are in the order of their steps: the kept ones are the beginning of the file. */
+static size_t kept_bytes(const char *text, size_t size, uint64_t step)
+{
+    size_t kept = 0;
+    while (kept < size) {
+        const char *end = memchr(text + kept, '\n', size - kept);
+        if (!end || !line_is_kept(text + kept, (size_t)(end - text) - kept, step)) break;
+        kept = (size_t)(end - text) + 1;
+    }
+    return kept;
+}
+
+static bool drop_later_lines(const char *path, uint64_t step, Err *err)
+{
+    unsigned char *text;
+    size_t size;
+    if (!file_exists(path)) return true;
+    if (!file_read(&text, &size, path, MAX_BYTES, err)) return false;
+    size_t kept = kept_bytes((const char *)text, size, step);
+    bool ok = kept == size || file_write_whole(path, text, kept, err);
+    free(text);
+    return ok;
+}
+
+static void restart(Metrics *m, double now)
+{
+    FileLog log = m->log;
+    *m = (Metrics){.log = log, .start = now};
+}
+
+bool metrics_open(Metrics *m, const char *folder, uint64_t step, double now, Err *err)
+{
+    char path[FILE_PATH];
+    m->log.descriptor = -1;
+    if (!file_path(path, err, "%s/metrics.jsonl", folder) || !drop_later_lines(path, step, err) ||
+        !file_log_open(&m->log, path, err))
+        return false;
+    restart(m, now);
+    return true;
+}
+
+void metrics_close(Metrics *m)
+{
+    file_log_close(&m->log);
+}
+
+void metrics_add(Metrics *m, const StepReport *report)
+{
+    m->steps++;
+    if (!report->applied) {
+        m->bad++;
+        return;
+    }
+    m->loss += report->loss;
+    m->grad_norm += report->grad_norm;
+    for (int q = 0; q < LOSS_QUARTERS; q++)
+        if (!isnan(report->quarter_loss[q])) {
+            m->quarter_loss[q] += report->quarter_loss[q];
+            m->quarter_steps[q]++;
+        }
+}
+
+/* A number that JSON cannot hold (a mean of nothing) becomes null. */
+static Json *line_json(const Metrics *m, const StepReport *last, const TrainState *state,
+                       int batch_size, double now)
+{
+    Json *json = json_new_object(), *quarters = json_new_list();
+    int good = m->steps - m->bad;
+    double seconds = now - m->start;
+    json_set_number(json, "step", (double)state->step);
+    json_set_number(json, "images", (double)state->images);
+    json_set_number(json, "loss", m->loss / good);
+    for (int q = 0; q < LOSS_QUARTERS; q++)
+        json_add_number(quarters, m->quarter_loss[q] / m->quarter_steps[q]);
+    json_set(json, "loss_by_quarter_of_t", quarters);
+    json_set_number(json, "grad_norm", m->grad_norm / good);
+    json_set_number(json, "learning_rate", last->learning_rate);
+    json_set_number(json, "bad_steps", m->bad);
+    json_set_number(json, "images_per_s", m->steps * (double)batch_size / seconds);
+    return json;
+}
+
+bool metrics_write(Metrics *m, const StepReport *last, const TrainState *state, int batch_size,
+                   double now, Err *err)
+{
+    char *text;
+    if (m->steps == 0) return true;
+    Json *json = line_json(m, last, state, batch_size, now);
+    bool ok = json_print(&text, json, JSON_COMPACT, err);
+    json_free(json);
+    if (!ok) return false;
+    ok = file_log_line(&m->log, text, err);
+    free(text);
+    restart(m, now);
+    return ok;
+}

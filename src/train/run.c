@@ -1,0 +1,273 @@
+/*
+ * What a run writes on the way is made of its state alone: whether grids were drawn, or the run was
+ * stopped and resumed, changes no bit of what it trains.
+ */
+#include "train/run.h"
+
+#include "data/grid.h"
+#include "data/pixels.h"
+#include "train/checkpoint.h"
+#include "train/generate.h"
+#include "train/metrics.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static const char *const PARTS[] = {"config.json", "metrics.jsonl", "samples", "checkpoints"};
+enum { PART_COUNT = sizeof PARTS / sizeof *PARTS };
+
+/* ---- folders ---- */
+
+bool run_new_folder(char folder[FILE_PATH], const char *stem, Err *err)
+{
+    if (!file_path(folder, err, "runs/%s", stem)) return false;
+    for (int i = 2; file_exists(folder); i++)
+        if (!file_path(folder, err, "runs/%s-%d", stem, i)) return false;
+    return true;
+}
+
+bool run_exists(const char *folder)
+{
+    char path[FILE_PATH];
+    Err ignored;
+    for (int i = 0; i < PART_COUNT; i++)
+        if (file_path(path, &ignored, "%s/%s", folder, PARTS[i]) && file_exists(path)) return true;
+    return false;
+}
+
+bool run_remove(const char *folder, Err *err)
+{
+    char path[FILE_PATH];
+    bool ok = true;
+    for (int i = 0; ok && i < PART_COUNT; i++)
+        ok = file_path(path, err, "%s/%s", folder, PARTS[i]) && file_remove(path, err);
+    return ok;
+}
+
+int run_sample_steps(const Config *config, SamplerKind kind)
+{
+    int T = config->diffusion.timesteps;
+    if (config->sample.steps > 0 && kind == config->sample.sampler) return config->sample.steps;
+    return kind == SAMPLER_DDPM || T < 50 ? T : 50;
+}
+
+/* ---- the loop's state ---- */
+
+typedef struct {
+    Trainer *trainer;
+    TrainState *state;
+    const Config *config;
+    const char *folder;
+    const RunObserver *observer;
+    double start, max_seconds;
+    double step_seconds, save_seconds; /* of the last step and the last checkpoint */
+    uint64_t saved, drawn;             /* the steps of the last checkpoint and grid */
+    bool ever_saved;
+    Metrics metrics;
+    Generator generator;
+    float *images; /* [sample.count,h,w,c] of a grid */
+} Run;
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+static bool stops(const Run *r)
+{
+    return r->observer->stop && r->observer->stop(r->observer->context);
+}
+
+static void tell(const Run *r, const char *text)
+{
+    if (r->observer->note) r->observer->note(r->observer->context, text);
+}
+
+/* ---- checkpoints ---- */
+
+static bool save(Run *r, Err *err)
+{
+    char path[FILE_PATH];
+    if (r->ever_saved && r->saved == r->state->step) return true;
+    double start = now();
+    const ParamTable *table = unet_params(trainer_unet(r->trainer));
+    if (!checkpoint_write(path, r->folder, r->config, table, r->state, err)) return false;
+    r->save_seconds = now() - start;
+    r->saved = r->state->step;
+    r->ever_saved = true;
+    tell(r, path);
+    return true;
+}
+
+/* ---- grids ---- */
+
+static bool grid_goes_on(void *context, int steps_done)
+{
+    (void)steps_done;
+    return !stops(context);
+}
+
+/* False without an error if it was stopped. */
+static bool draw_images(Run *r)
+{
+    int batch = r->generator.batch, count = r->config->sample.count;
+    for (int first = 0; first < count; first += batch) {
+        int n = count - first < batch ? count - first : batch;
+        if (!generator_batch(&r->generator, r->images + (size_t)first * r->generator.size, NULL,
+                             (uint32_t)first, n, grid_goes_on, r))
+            return false;
+    }
+    return true;
+}
+
+static bool write_grid(const Run *r, const char *path, Err *err)
+{
+    const ModelConfig *m = &r->config->model;
+    int count = r->config->sample.count;
+    size_t floats = (size_t)count * r->generator.size;
+    uint8_t *bytes = memory_new(floats, 1, "a grid", err);
+    Image grid = {0};
+    bool ok = bytes != NULL;
+    if (ok) {
+        pixels_to_bytes(bytes, r->images, floats);
+        ok = grid_make(&grid, bytes, (GridDims){count, m->height, m->width, m->channels, 0}, err) &&
+             image_write(path, &grid, NULL, 0, err);
+    }
+    image_release(&grid);
+    free(bytes);
+    return ok;
+}
+
+/* A grid that cannot be written is no reason to stop. */
+static void draw_grid(Run *r)
+{
+    char path[FILE_PATH];
+    Err err;
+    if (!r->images || r->drawn == r->state->step || !draw_images(r)) return;
+    r->drawn = r->state->step;
+    if (file_path(path, &err, "%s/samples", r->folder) && file_make_folder(path, &err) &&
+        file_path(path, &err, "%s/samples/step-%08" PRIu64 ".png", r->folder, r->state->step) &&
+        write_grid(r, path, &err))
+        tell(r, path);
+    else if (r->observer->warn)
+        r->observer->warn(r->observer->context, err.text);
+}
+
+static bool prepare_grids(Run *r, Err *err)
+{
+    const Config *c = r->config;
+    int batch = c->sample.count < c->train.micro_batch ? c->sample.count : c->train.micro_batch;
+    if (batch > c->train.batch_size) batch = c->train.batch_size;
+    SamplerConfig sampler = {.kind = c->sample.sampler,
+                             .steps = run_sample_steps(c, c->sample.sampler),
+                             .variance = c->diffusion.variance,
+                             .prediction = c->diffusion.prediction,
+                             .clip = c->sample.clip,
+                             .seed = c->train.seed};
+    if (c->train.sample_every == 0) return true;
+    if (!sampler_check(&sampler, &c->diffusion, err) ||
+        !generator_init(&r->generator, trainer_unet(r->trainer), r->state->ema, &c->diffusion,
+                        &sampler, batch, err))
+        return false;
+    r->images = memory_new((size_t)c->sample.count * r->generator.size, sizeof *r->images,
+                           "the images of a grid", err);
+    return r->images != NULL;
+}
+
+/* ---- the loop ---- */
+
+static bool is_due(uint64_t step, int every)
+{
+    return every > 0 && step % (uint64_t)every == 0;
+}
+
+static bool diverged(const Run *r, const StepReport *report, Err *err)
+{
+    if (r->state->bad_steps < r->config->train.max_bad_steps) return false;
+    err_set(err, ERR_DIVERGED,
+            "step %" PRIu64 ": %d steps in a row with a loss or gradient that is not finite, first "
+            "in %s; the last checkpoint is as it was: resume from it with a smaller "
+            "train.learning_rate (now %g)",
+            report->step, r->state->bad_steps, report->bad, r->config->train.learning_rate);
+    return true;
+}
+
+static bool one_step(Run *r, Err *err)
+{
+    const TrainConfig *c = &r->config->train;
+    StepReport report;
+    double start = now();
+    trainer_step(r->trainer, &report);
+    r->step_seconds = now() - start;
+    metrics_add(&r->metrics, &report);
+    if (r->observer->step) r->observer->step(r->observer->context, &report);
+    bool last = r->state->step >= (uint64_t)c->steps, bad = diverged(r, &report, err);
+    if ((bad || last || is_due(r->state->step, c->log_every))) {
+        Err log;
+        if (!metrics_write(&r->metrics, &report, r->state, c->batch_size, now(), &log)) {
+            if (!bad) *err = log;
+            return false;
+        }
+    }
+    return !bad;
+}
+
+static bool out_of_time(const Run *r)
+{
+    double needed = r->step_seconds + r->save_seconds;
+    return r->max_seconds > 0 && now() - r->start + 1.2 * needed > r->max_seconds;
+}
+
+static bool loop(Run *r, RunEnd *end, Err *err)
+{
+    const TrainConfig *c = &r->config->train;
+    *end = RUN_DONE;
+    while (r->state->step < (uint64_t)c->steps) {
+        if (stops(r) || out_of_time(r)) {
+            *end = stops(r) ? RUN_STOPPED : RUN_OUT_OF_TIME;
+            return save(r, err);
+        }
+        if (!one_step(r, err)) return false;
+        if (is_due(r->state->step, c->checkpoint_every) && !save(r, err)) return false;
+        if (is_due(r->state->step, c->sample_every)) draw_grid(r);
+    }
+    if (!save(r, err)) return false;
+    draw_grid(r);
+    return true;
+}
+
+static bool write_config(const Run *r, Err *err)
+{
+    char path[FILE_PATH];
+    Json *json = config_write(r->config);
+    bool ok = file_make_folder(r->folder, err) &&
+              file_path(path, err, "%s/config.json", r->folder) && json_write(path, json, err);
+    json_free(json);
+    return ok;
+}
+
+bool run_train(RunEnd *end, Trainer *trainer, const Config *config, const char *folder,
+               double max_seconds, const RunObserver *observer, Err *err)
+{
+    Run r = {.trainer = trainer,
+             .state = trainer_state(trainer),
+             .config = config,
+             .folder = folder,
+             .observer = observer,
+             .start = now(),
+             .max_seconds = max_seconds};
+    r.metrics.log.descriptor = -1;
+    r.saved = r.state->step;
+    r.ever_saved = r.state->step > 0;
+    bool ok = write_config(&r, err) &&
+              metrics_open(&r.metrics, folder, r.state->step, now(), err) &&
+              prepare_grids(&r, err) && loop(&r, end, err);
+    metrics_close(&r.metrics);
+    generator_release(&r.generator);
+    free(r.images);
+    return ok;
+}

@@ -1,0 +1,167 @@
+#include "train/scheduler.h"
+
+#include "diffusion/schedule.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Names in diffusers by our value; NULL where it has none. */
+static const char *const SCHEDULES[] = {
+    [SCHEDULE_LINEAR] = "linear",
+    [SCHEDULE_QUADRATIC] = "scaled_linear",
+    [SCHEDULE_CONSTANT] = NULL,
+    [SCHEDULE_JSD] = NULL,
+    [SCHEDULE_COSINE] = "squaredcos_cap_v2",
+    [SCHEDULE_SIGMOID] = "sigmoid",
+};
+static const char *const PREDICTIONS[] = {
+    [PREDICT_EPSILON] = "epsilon",
+    [PREDICT_X0] = "sample",
+    [PREDICT_MEAN] = NULL,
+    [PREDICT_V] = "v_prediction",
+};
+static const char *const VARIANCES[] = {
+    [VARIANCE_FIXED_SMALL] = "fixed_small",
+    [VARIANCE_FIXED_LARGE] = "fixed_large",
+};
+
+enum { COUNT_SCHEDULES = 6, COUNT_PREDICTIONS = 4, COUNT_VARIANCES = 2 };
+
+/* ---- writing ---- */
+
+static bool write_betas(Json *json, const DiffusionConfig *config, Err *err)
+{
+    Arena arena;
+    Schedule schedule;
+    if (!arena_init(&arena, schedule_bytes(config->timesteps), "the schedule", err)) return false;
+    schedule_init(&schedule, &arena, config);
+    Json *betas = json_new_list();
+    for (int i = 0; i < schedule.T; i++) json_add_number(betas, schedule.beta[i]);
+    json_set(json, "trained_betas", betas);
+    arena_release(&arena);
+    return true;
+}
+
+Json *scheduler_write(const DiffusionConfig *config, bool clip, Err *err)
+{
+    const char *schedule = SCHEDULES[config->schedule];
+    const char *prediction = PREDICTIONS[config->prediction];
+    Json *json = json_new_object();
+    json_set_string(json, "_class_name", "DDPMScheduler");
+    json_set_string(json, "_diffusers_version", "0.1.1");
+    json_set_number(json, "beta_start", config->beta_start);
+    json_set_number(json, "beta_end", config->beta_end);
+    json_set_string(json, "beta_schedule", schedule ? schedule : "linear");
+    json_set_bool(json, "clip_sample", clip);
+    json_set_number(json, "num_train_timesteps", config->timesteps);
+    /* diffusers cannot sample from a predicted mean: it refuses this name. */
+    json_set_string(json, "prediction_type", prediction ? prediction : "mean");
+    json_set_string(json, "variance_type", VARIANCES[config->variance]);
+    if (schedule) {
+        json_set_null(json, "trained_betas");
+    } else if (!write_betas(json, config, err)) {
+        json_free(json);
+        return NULL;
+    }
+    return json;
+}
+
+/* ---- reading ---- */
+
+static bool refuse(const char *origin, const char *key, const Json *value, const char *wanted,
+                   Err *err)
+{
+    char *text = NULL;
+    Err ignored;
+    if (!json_print(&text, value, JSON_COMPACT, &ignored)) text = NULL;
+    err_set(err, ERR_DATA, "%s: %s = %.200s is not supported; it must be %s", origin, key,
+            text ? text : "?", wanted);
+    free(text);
+    return false;
+}
+
+static bool read_name(int *out, int missing, const char *const *names, int count, const Json *json,
+                      const char *key, const char *origin, Err *err)
+{
+    const Json *value = json_get(json, key);
+    *out = missing;
+    if (!value) return true;
+    for (int i = 0; i < count; i++)
+        if (names[i] && json_type(value) == JSON_STRING &&
+            strcmp(names[i], json_string(value)) == 0) {
+            *out = i;
+            return true;
+        }
+    char wanted[256] = "one of";
+    for (int i = 0; i < count; i++)
+        if (names[i]) {
+            strcat(wanted, " ");
+            strcat(wanted, names[i]);
+        }
+    return refuse(origin, key, value, wanted, err);
+}
+
+static bool read_number(double *out, double missing, double least, double most, const Json *json,
+                        const char *key, const char *origin, Err *err)
+{
+    const Json *value = json_get(json, key);
+    *out = missing;
+    if (!value) return true;
+    if (json_type(value) != JSON_NUMBER || json_number(value) < least || json_number(value) > most)
+        return refuse(origin, key, value, "a number in its range", err);
+    *out = json_number(value);
+    return true;
+}
+
+static bool read_flag(bool *out, bool missing, const Json *json, const char *key,
+                      const char *origin, Err *err)
+{
+    const Json *value = json_get(json, key);
+    *out = missing;
+    if (!value) return true;
+    if (json_type(value) != JSON_BOOL) return refuse(origin, key, value, "true or false", err);
+    *out = json_bool(value);
+    return true;
+}
+
+/* Keys that would change the chain and that we do not have; missing, null or false is fine. */
+static bool check_absent(const Json *json, const char *origin, Err *err)
+{
+    static const char *const keys[] = {"trained_betas", "thresholding", "rescale_betas_zero_snr"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const Json *value = json_get(json, keys[i]);
+        if (!value || json_type(value) == JSON_NULL) continue;
+        if (json_type(value) != JSON_BOOL || json_bool(value))
+            return refuse(origin, keys[i], value, "null or false", err);
+    }
+    return true;
+}
+
+bool scheduler_read(DiffusionConfig *config, bool *clip, const Json *json, const char *origin,
+                    Err *err)
+{
+    int schedule, prediction, variance;
+    double timesteps;
+    if (json_type(json) != JSON_OBJECT)
+        return err_set(err, ERR_DATA, "%s: holds %s, not the object of a scheduler", origin,
+                       json_type_name(json_type(json)));
+    if (!check_absent(json, origin, err) ||
+        !read_name(&schedule, SCHEDULE_LINEAR, SCHEDULES, COUNT_SCHEDULES, json, "beta_schedule",
+                   origin, err) ||
+        !read_name(&prediction, PREDICT_EPSILON, PREDICTIONS, COUNT_PREDICTIONS, json,
+                   "prediction_type", origin, err) ||
+        !read_name(&variance, VARIANCE_FIXED_SMALL, VARIANCES, COUNT_VARIANCES, json,
+                   "variance_type", origin, err) ||
+        !read_number(&timesteps, 1000, 2, SCHEDULE_MAX_T, json, "num_train_timesteps", origin,
+                     err) ||
+        !read_number(&config->beta_start, 1e-4, 0, 1, json, "beta_start", origin, err) ||
+        !read_number(&config->beta_end, 0.02, 0, 1, json, "beta_end", origin, err) ||
+        !read_flag(clip, true, json, "clip_sample", origin, err))
+        return false;
+    config->schedule = (ScheduleKind)schedule;
+    config->prediction = (Prediction)prediction;
+    config->variance = (Variance)variance;
+    config->loss = LOSS_SIMPLE;
+    config->timesteps = (int)timesteps;
+    return schedule_check(config, err) || err_prefix(err, "%s", origin);
+}

@@ -1,0 +1,176 @@
+#include "train/source.h"
+
+#include "model/diffusers.h"
+#include "model/weights.h"
+#include "train/checkpoint.h"
+#include "train/scheduler.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define WEIGHTS_NAME "diffusion_pytorch_model.safetensors"
+
+/* ---- which folder ---- */
+
+/* When `latest` was last put in place; the link's own time, to the nanosecond. */
+static bool latest_time(struct timespec *time, const char *run)
+{
+    char path[FILE_PATH];
+    Err ignored;
+    struct stat link;
+    if (!checkpoint_exists(run) || !file_path(path, &ignored, "%s/checkpoints/latest", run) ||
+        lstat(path, &link) != 0)
+        return false;
+    *time = link.st_mtim;
+    return true;
+}
+
+static bool later(struct timespec a, struct timespec b)
+{
+    return a.tv_sec != b.tv_sec ? a.tv_sec > b.tv_sec : a.tv_nsec > b.tv_nsec;
+}
+
+bool source_newest_run(char run[FILE_PATH], const char *runs, Err *err)
+{
+    FileList list;
+    bool found = false;
+    struct timespec best = {0}, time;
+    Err ignored;
+    if (file_is_folder(runs) && file_list(&list, runs, &ignored)) {
+        for (size_t i = 0; i < list.count; i++) {
+            char path[FILE_PATH];
+            if (!file_path(path, &ignored, "%s/%s", runs, list.names[i]) ||
+                !latest_time(&time, path) || (found && !later(time, best)))
+                continue;
+            memcpy(run, path, sizeof path);
+            best = time;
+            found = true;
+        }
+        file_list_release(&list);
+    }
+    return found || err_set(err, ERR_DATA,
+                            "there is no run with a checkpoint under %s; train one with `ddpm "
+                            "train --config FILE`, or name a model with --model",
+                            runs);
+}
+
+/* ---- checkpoints ---- */
+
+static bool open_checkpoint(Source *s, const char *folder, Err *err)
+{
+    CheckpointInfo info;
+    s->kind = SOURCE_CHECKPOINT;
+    if (!checkpoint_info(&info, folder, err) || !config_check(&info.config, err)) {
+        err->kind = ERR_DATA;
+        return false;
+    }
+    s->config = info.config;
+    s->step = info.step;
+    return file_path(s->folder, err, "%s", folder) &&
+           file_path(s->weights, err, "%s/unet/" WEIGHTS_NAME, folder);
+}
+
+/* The folder that run/checkpoints/latest names, by its own name, so that messages say the step. */
+static bool open_latest(Source *s, const char *run, Err *err)
+{
+    char latest[FILE_PATH];
+    if (!file_path(latest, err, "%s/checkpoints/latest", run)) return false;
+    char *real = realpath(latest, NULL);
+    if (!real) return err_set(err, ERR_DATA, "%s: there is no such checkpoint", latest);
+    const char *name = strrchr(real, '/');
+    char folder[FILE_PATH];
+    bool ok =
+        file_path(folder, err, "%s/checkpoints%s", run, name) && open_checkpoint(s, folder, err);
+    free(real);
+    return ok;
+}
+
+/* ---- diffusers folders ---- */
+
+static bool class_is(const Json *json, const char *name)
+{
+    const Json *value = json_type(json) == JSON_OBJECT ? json_get(json, "_class_name") : NULL;
+    return value && json_type(value) == JSON_STRING && strcmp(json_string(value), name) == 0;
+}
+
+static bool read_scheduler(Source *s, const char *folder, Err *err)
+{
+    char path[FILE_PATH];
+    Json *json;
+    if (!file_path(path, err, "%s/scheduler/scheduler_config.json", folder)) return false;
+    if (!file_exists(path)) return true;
+    if (!json_read(&json, path, err)) return false;
+    bool ok = scheduler_read(&s->config.diffusion, &s->config.sample.clip, json, path, err);
+    json_free(json);
+    return ok;
+}
+
+/* The folder of the U-Net's config.json and weights: `folder`/unet, or `folder` itself. */
+static bool open_diffusers(Source *s, const char *folder, const char *unet, Err *err)
+{
+    char path[FILE_PATH];
+    Json *json;
+    s->kind = SOURCE_DIFFUSERS;
+    s->config = config_default();
+    if (!file_path(path, err, "%s/config.json", unet) || !json_read(&json, path, err)) return false;
+    bool ok = class_is(json, "UNet2DModel") ||
+              err_set(err, ERR_DATA,
+                      "%s: _class_name is not UNet2DModel, the only model that this "
+                      "program reads",
+                      path);
+    ok = ok && diffusers_config_read(&s->config.model, json, path, err);
+    json_free(json);
+    if (ok && !model_config_check(&s->config.model, false, err)) {
+        err->kind = ERR_DATA;
+        return err_prefix(err, "%s", path);
+    }
+    return ok && read_scheduler(s, folder, err) && file_path(s->folder, err, "%s", folder) &&
+           file_path(s->weights, err, "%s/" WEIGHTS_NAME, unet);
+}
+
+static bool has_class(const char *path, const char *name)
+{
+    Json *json;
+    Err ignored;
+    if (!file_exists(path) || !json_read(&json, path, &ignored)) return false;
+    bool is = class_is(json, name);
+    json_free(json);
+    return is;
+}
+
+bool source_open(Source *s, const char *path, Err *err)
+{
+    char run[FILE_PATH], unet[FILE_PATH], index[FILE_PATH], flat[FILE_PATH];
+    *s = (Source){0};
+    if (!path) return source_newest_run(run, "runs", err) && open_latest(s, run, err);
+    if (!file_is_folder(path))
+        return err_set(err, ERR_DATA,
+                       "%s: there is no such folder; a model is a run, a checkpoint "
+                       "or a diffusers folder",
+                       path);
+    if (!file_path(unet, err, "%s/unet", path) ||
+        !file_path(index, err, "%s/model_index.json", path) ||
+        !file_path(flat, err, "%s/config.json", path))
+        return false;
+    if (checkpoint_is(path)) return open_checkpoint(s, path, err);
+    if (checkpoint_exists(path)) return open_latest(s, path, err);
+    if (file_exists(index)) return open_diffusers(s, path, unet, err);
+    if (has_class(flat, "UNet2DModel")) return open_diffusers(s, path, path, err);
+    return err_set(err, ERR_DATA,
+                   "%s: neither a run with a checkpoint, nor a checkpoint (ddpm.json), nor a "
+                   "diffusers folder (model_index.json, or config.json of a UNet2DModel)",
+                   path);
+}
+
+bool source_weights(float *weights, const Source *s, const Unet *unet, bool raw, Err *err)
+{
+    WeightArray array = {"", weights};
+    if (!raw) return weights_read(s->weights, unet_params(unet), &array, 1, err);
+    if (s->kind != SOURCE_CHECKPOINT)
+        return err_set(err, ERR_USAGE,
+                       "--raw: %s is not a checkpoint of this program, which alone has raw weights "
+                       "beside the EMA's",
+                       s->folder);
+    return checkpoint_raw_weights(weights, unet_params(unet), s->folder, err);
+}
