@@ -13,6 +13,9 @@ typedef struct {
     int columns;                        /* 0: the whole number from the root of count upwards */
 } GridDims;
 
+/* The black grid (allocated) that so many images need. ERR_USAGE at 2^30 bytes and more. */
+bool grid_new(Image *grid, GridDims dims, Err *err);
+
 /* `grid` (allocated) = `images` [count,height,width,channels], count >= 1. ERR_USAGE at 2^30 bytes
  * and more. */
 bool grid_make(Image *grid, const uint8_t *images, GridDims dims, Err *err);

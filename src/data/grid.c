@@ -17,14 +17,25 @@ static int side(int cells, int pixels)
     return sum < INT32_MAX / 2 ? (int)sum : INT32_MAX / 2;
 }
 
-bool grid_make(Image *grid, const uint8_t *images, GridDims dims, Err *err)
+static int columns_of(GridDims dims)
+{
+    int columns = dims.columns > 0 ? dims.columns : default_columns(dims.count);
+    return columns < dims.count ? columns : dims.count;
+}
+
+bool grid_new(Image *grid, GridDims dims, Err *err)
 {
     assert(dims.count > 0);
-    int columns = dims.columns > 0 ? dims.columns : default_columns(dims.count);
-    if (columns > dims.count) columns = dims.count;
-    int rows = (dims.count - 1) / columns + 1;
-    if (!image_new(grid, side(rows, dims.height), side(columns, dims.width), dims.channels, err))
-        return err_prefix(err, "a grid of %d images", dims.count);
+    int columns = columns_of(dims), rows = (dims.count - 1) / columns + 1;
+    return image_new(grid, side(rows, dims.height), side(columns, dims.width), dims.channels,
+                     err) ||
+           err_prefix(err, "a grid of %d images", dims.count);
+}
+
+bool grid_make(Image *grid, const uint8_t *images, GridDims dims, Err *err)
+{
+    if (!grid_new(grid, dims, err)) return false;
+    int columns = columns_of(dims);
     size_t pixel = (size_t)dims.channels, row = (size_t)dims.width * pixel;
     for (int i = 0; i < dims.count; i++) {
         int top = side(i / columns, dims.height), left = side(i % columns, dims.width);
