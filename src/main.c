@@ -2,10 +2,14 @@
 #include "base/parallel.h"
 #include "cmd/command.h"
 #include "cmd/config_help.h"
+#include "cmd/sample_options.h"
+#include "cmd/train_options.h"
 
 #include <string.h>
 
 static const Command commands[] = {
+    {&train_options_table, cmd_train},
+    {&sample_options_table, cmd_sample},
     {&info_options_table, cmd_info},
 };
 

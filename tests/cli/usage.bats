@@ -49,7 +49,7 @@ refused() {
 
 @test "help config lists every key that info prints" {
     "$DDPM" help config | awk '/^[a-z]/ { sub(/.*\./, "", $1); print $1 }' >"$FOLDER/listed"
-    "$DDPM" info configs/shapes.json |
+    "$DDPM" info --resolved configs/shapes.json |
         sed -n 's/^    "\([a-z_]*\)":.*/\1/p' >"$FOLDER/printed"
     [ -s "$FOLDER/listed" ]
     diff "$FOLDER/listed" "$FOLDER/printed"
@@ -72,8 +72,8 @@ refused() {
 }
 
 @test "a config is printed with its defaults, and that is a config again" {
-    "$DDPM" info shapes.json >"$FOLDER/one.json"
-    "$DDPM" info "$FOLDER/one.json" >"$FOLDER/two.json"
+    "$DDPM" info --resolved shapes.json >"$FOLDER/one.json"
+    "$DDPM" info -r "$FOLDER/one.json" >"$FOLDER/two.json"
     cmp "$FOLDER/one.json" "$FOLDER/two.json"
 }
 

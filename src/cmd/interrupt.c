@@ -1,0 +1,31 @@
+#include "cmd/interrupt.h"
+
+#include <signal.h>
+#include <stddef.h>
+
+/* A handler can leave word nowhere else. */
+static volatile sig_atomic_t received;
+
+static void remember(int signal)
+{
+    received = signal;
+}
+
+void interrupt_install(void)
+{
+    struct sigaction action = {.sa_handler = remember, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+}
+
+int interrupt_signal(void)
+{
+    return received;
+}
+
+int interrupt_exit_code(int signal)
+{
+    return 128 + signal;
+}

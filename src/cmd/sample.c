@@ -1,0 +1,226 @@
+/*
+ * ddpm sample: which model and sampler are meant, and the images from them. All images are in
+ * memory until they are written, so that an output is whole or not there.
+ */
+#include "base/npy.h"
+#include "base/parallel.h"
+#include "cmd/command.h"
+#include "cmd/interrupt.h"
+#include "cmd/progress.h"
+#include "cmd/sample_options.h"
+#include "cmd/sample_output.h"
+#include "train/generate.h"
+#include "train/run.h"
+#include "train/source.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DEFAULT_BATCH = 32 };
+
+typedef struct {
+    SampleOptions options;
+    Source source;
+    SamplerConfig sampler;
+    SampleOutput output;
+    Unet *unet;
+    float *weights;
+    float *x_T; /* [count,h,w,c] of --noise, or NULL */
+    float *images;
+    Generator generator;
+    Progress progress;
+    int batch;
+    long calls; /* of the network, those of finished batches */
+} Sample;
+
+/* ---- what is asked for ---- */
+
+static void choose_sampler(Sample *s)
+{
+    const SampleOptions *o = &s->options;
+    const Config *c = &s->source.config;
+    SamplerKind kind = o->sampler >= 0 ? (SamplerKind)o->sampler : c->sample.sampler;
+    s->sampler = (SamplerConfig){
+        .kind = kind,
+        .spacing = (Spacing)o->spacing,
+        .steps = o->steps > 0 ? o->steps : run_sample_steps(c, kind),
+        .eta = o->eta,
+        .variance = o->variance >= 0 ? (Variance)o->variance : c->diffusion.variance,
+        .prediction = c->diffusion.prediction,
+        .clip = o->clip >= 0 ? o->clip != 0 : c->sample.clip,
+        .seed = (uint64_t)o->seed,
+    };
+}
+
+static bool check_variance(const Sample *s, Err *err)
+{
+    if (s->options.variance < 0 || s->sampler.kind == SAMPLER_DDPM) return true;
+    return err_set(err, ERR_USAGE,
+                   "--variance is for the sampler ddpm, and this is %s; leave it out, or add "
+                   "--sampler ddpm",
+                   sampler_names[s->sampler.kind]);
+}
+
+/* x_T from float32 [N,C,H,W] to [N,H,W,C]. */
+static bool take_noise(Sample *s, const Array *array, Err *err)
+{
+    const ModelConfig *m = &s->source.config.model;
+    const char *path = s->options.noise;
+    size_t channels = (size_t)m->channels, pixels = (size_t)m->height * (size_t)m->width;
+    if (array->type != ARRAY_F32 || array->ndim != 4 || array->shape[0] == 0 ||
+        array->shape[1] != channels || array->shape[2] != (size_t)m->height ||
+        array->shape[3] != (size_t)m->width)
+        return err_set(err, ERR_DATA, "--noise %s: expected float32 of shape [N, %d, %d, %d]", path,
+                       m->channels, m->height, m->width);
+    size_t count = array->shape[0];
+    if (s->options.count > 0 && (size_t)s->options.count > count)
+        return err_set(err, ERR_USAGE, "--count %d, but --noise %s holds %zu images",
+                       s->options.count, path, count);
+    s->x_T = memory_new(array->count, sizeof *s->x_T, "x_T", err);
+    if (!s->x_T) return false;
+    const float *in = array->data;
+    for (size_t i = 0; i < count; i++)
+        for (size_t p = 0; p < pixels; p++)
+            for (size_t c = 0; c < channels; c++)
+                s->x_T[(i * pixels + p) * channels + c] = in[(i * channels + c) * pixels + p];
+    s->output.count = s->options.count > 0 ? s->options.count : (int)count;
+    return true;
+}
+
+static bool read_noise(Sample *s, Err *err)
+{
+    Array array;
+    if (!s->options.noise) return true;
+    if (!npy_read(&array, s->options.noise, err)) return false;
+    bool ok = take_noise(s, &array, err);
+    array_release(&array);
+    return ok;
+}
+
+static bool choose_output(Sample *s, Err *err)
+{
+    const SampleOptions *o = &s->options;
+    const ModelConfig *m = &s->source.config.model;
+    s->output.path = o->output;
+    s->output.height = m->height;
+    s->output.width = m->width;
+    s->output.channels = m->channels;
+    s->output.columns = o->columns;
+    s->output.count = o->count > 0 ? o->count : s->source.config.sample.count;
+    return sample_output_kind(&s->output.kind, o->output, o->as_float, err) && read_noise(s, err) &&
+           sample_output_check(&s->output, err);
+}
+
+static bool choose(Sample *s, Err *err)
+{
+    if (!source_open(&s->source, s->options.model, err)) return false;
+    if (s->source.config.model.out_channels != s->source.config.model.channels)
+        return err_set(err, ERR_DATA,
+                       "%s: the network puts out %d channels for images of %d; models that learn "
+                       "their variance are not supported",
+                       s->source.folder, s->source.config.model.out_channels,
+                       s->source.config.model.channels);
+    choose_sampler(s);
+    return check_variance(s, err) && sampler_check(&s->sampler, &s->source.config.diffusion, err) &&
+           choose_output(s, err);
+}
+
+/* ---- the model ---- */
+
+static bool load(Sample *s, Err *err)
+{
+    const ModelConfig *m = &s->source.config.model;
+    int wanted = s->options.batch > 0 ? s->options.batch : DEFAULT_BATCH;
+    s->batch = wanted < s->output.count ? wanted : s->output.count;
+    if (!model_config_check(m, true, err))
+        fprintf(stderr, "ddpm sample: %s: %s\n", s->source.folder, err->text);
+    s->unet = unet_new(m, false, err);
+    if (!s->unet) return false;
+    s->weights = memory_new(unet_params(s->unet)->floats, sizeof *s->weights, "weights", err);
+    size_t floats =
+        (size_t)s->output.count * (size_t)m->height * (size_t)m->width * (size_t)m->channels;
+    s->images = memory_new(floats, sizeof *s->images, "the samples", err);
+    return s->weights && s->images &&
+           source_weights(s->weights, &s->source, s->unet, s->options.raw, err) &&
+           unet_reserve(s->unet, s->batch, UNET_SAMPLE, err) &&
+           unet_prepare(s->unet, s->weights, err) &&
+           generator_init(&s->generator, s->unet, s->weights, &s->source.config.diffusion,
+                          &s->sampler, s->batch, err);
+}
+
+/* ---- sampling ---- */
+
+static void announce(Sample *s)
+{
+    char eta[48] = "";
+    if (s->options.quiet) return;
+    if (s->sampler.kind == SAMPLER_DDIM) snprintf(eta, sizeof eta, ", eta %g", s->sampler.eta);
+    fprintf(stderr, "%s: %d images by %s, %d steps%s, seed %" PRIu64 "\n", s->source.folder,
+            s->output.count, sampler_names[s->sampler.kind], generator_steps(&s->generator), eta,
+            s->sampler.seed);
+}
+
+static bool on_step(void *context, int steps_done)
+{
+    Sample *s = context;
+    progress_update(&s->progress, s->calls + steps_done, "");
+    return interrupt_signal() == 0;
+}
+
+/* Whether all images were drawn. */
+static bool draw(Sample *s)
+{
+    int steps = generator_steps(&s->generator), count = s->output.count;
+    for (int first = 0; first < count; first += s->batch) {
+        int n = count - first < s->batch ? count - first : s->batch;
+        size_t at = (size_t)first * s->generator.size;
+        const float *x_T = s->x_T ? s->x_T + at : NULL;
+        if (!generator_batch(&s->generator, s->images + at, x_T, (uint32_t)first, n, on_step, s))
+            return false;
+        s->calls += steps;
+    }
+    return true;
+}
+
+static int run(Sample *s, Err *err)
+{
+    if (s->options.threads > 0) parallel_setup(s->options.threads);
+    if (!choose(s, err) || !load(s, err)) return command_fail("sample", err);
+    announce(s);
+    interrupt_install();
+    long batches = (s->output.count + s->batch - 1) / s->batch;
+    progress_init(&s->progress, "sample", "steps", 0, batches * generator_steps(&s->generator),
+                  s->options.quiet);
+    bool whole = draw(s);
+    progress_release(&s->progress);
+    if (!whole) return interrupt_exit_code(interrupt_signal());
+    if (!sample_output_write(&s->output, s->images, err)) return command_fail("sample", err);
+    printf("%s\n", s->output.path);
+    return command_finish("sample");
+}
+
+static void release(Sample *s)
+{
+    generator_release(&s->generator);
+    unet_free(s->unet);
+    free(s->weights);
+    free(s->images);
+    free(s->x_T);
+}
+
+int cmd_sample(int argc, char **argv)
+{
+    Sample s = {0};
+    Err err;
+    bool help;
+    if (!sample_options_parse(&s.options, &help, argc, argv, &err))
+        return command_fail("sample", &err);
+    if (help) {
+        options_help(stdout, &sample_options_table);
+        return command_finish("sample");
+    }
+    int code = run(&s, &err);
+    release(&s);
+    return code;
+}

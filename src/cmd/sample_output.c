@@ -1,0 +1,138 @@
+#include "cmd/sample_output.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/npy.h"
+#include "data/grid.h"
+#include "data/pixels.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static bool ends_with(const char *path, const char *ending)
+{
+    size_t length = strlen(path), tail = strlen(ending);
+    return length > tail && strcasecmp(path + length - tail, ending) == 0;
+}
+
+bool sample_output_kind(OutputKind *kind, const char *path, bool as_float, Err *err)
+{
+    *kind = OUTPUT_FOLDER;
+    if (ends_with(path, ".png")) *kind = OUTPUT_GRID;
+    if (ends_with(path, ".npz")) *kind = OUTPUT_NPZ;
+    if (ends_with(path, ".npy")) *kind = as_float ? OUTPUT_FLOATS : OUTPUT_NPY;
+    const char *dot = strrchr(path, '.'), *slash = strrchr(path, '/');
+    bool named_like_a_file = dot && dot != path && (!slash || dot > slash + 1) && dot[1] != '\0';
+    if (*kind == OUTPUT_FOLDER && named_like_a_file && !file_is_folder(path))
+        return err_set(err, ERR_USAGE,
+                       "--output %s: %s is no ending of an output; use .png, .npy, .npz, or the "
+                       "name of a folder",
+                       path, dot);
+    if (as_float && *kind != OUTPUT_FLOATS)
+        return err_set(err, ERR_USAGE, "--float writes .npy files, and --output is %s", path);
+    return true;
+}
+
+static size_t image_floats(const SampleOutput *o)
+{
+    return (size_t)o->height * (size_t)o->width * (size_t)o->channels;
+}
+
+bool sample_output_check(const SampleOutput *o, Err *err)
+{
+    char parent[FILE_PATH];
+    file_parent(parent, o->path);
+    if (o->kind != OUTPUT_FOLDER && file_is_folder(o->path))
+        return err_set(err, ERR_USAGE, "--output %s is a folder; name a file in it", o->path);
+    if (o->kind != OUTPUT_FOLDER && !file_is_folder(parent))
+        return err_set(err, ERR_FAILED, "--output %s: there is no folder %s", o->path, parent);
+    if (o->kind == OUTPUT_FOLDER && file_exists(o->path) && !file_is_folder(o->path))
+        return err_set(err, ERR_USAGE, "--output %s is a file, and no ending says of which kind",
+                       o->path);
+    if (o->kind != OUTPUT_GRID) return true;
+    Image grid = {0};
+    GridDims dims = {o->count, o->height, o->width, o->channels, o->columns};
+    bool ok = grid_new(&grid, dims, err);
+    image_release(&grid);
+    return ok;
+}
+
+static bool write_array(const SampleOutput *o, Array *array, Err *err)
+{
+    bool ok = o->kind == OUTPUT_NPZ ? npz_write(o->path, &(NpzEntry){"arr_0", array}, 1, err)
+                                    : npy_write(o->path, array, err);
+    array_release(array);
+    return ok;
+}
+
+static bool write_bytes(const SampleOutput *o, const float *images, Err *err)
+{
+    size_t shape[] = {(size_t)o->count, (size_t)o->height, (size_t)o->width, (size_t)o->channels};
+    Array array;
+    if (!array_init(&array, ARRAY_U8, 4, shape, "the samples", err)) return false;
+    pixels_to_bytes(array.data, images, array.count);
+    return write_array(o, &array, err);
+}
+
+/* [N,H,W,C] to [N,C,H,W]. */
+static bool write_floats(const SampleOutput *o, const float *images, Err *err)
+{
+    size_t shape[] = {(size_t)o->count, (size_t)o->channels, (size_t)o->height, (size_t)o->width};
+    size_t channels = shape[1], pixels = shape[2] * shape[3];
+    Array array;
+    if (!array_init(&array, ARRAY_F32, 4, shape, "the samples", err)) return false;
+    float *out = array.data;
+    for (size_t i = 0; i < shape[0]; i++)
+        for (size_t c = 0; c < channels; c++)
+            for (size_t p = 0; p < pixels; p++)
+                out[(i * channels + c) * pixels + p] = images[(i * pixels + p) * channels + c];
+    return write_array(o, &array, err);
+}
+
+static bool write_grid(const SampleOutput *o, const float *images, Err *err)
+{
+    size_t floats = (size_t)o->count * image_floats(o);
+    uint8_t *bytes = memory_new(floats, 1, "the grid", err);
+    Image grid = {0};
+    bool ok = bytes != NULL;
+    if (ok) {
+        GridDims dims = {o->count, o->height, o->width, o->channels, o->columns};
+        pixels_to_bytes(bytes, images, floats);
+        ok = grid_make(&grid, bytes, dims, err) && image_write(o->path, &grid, NULL, 0, err);
+    }
+    image_release(&grid);
+    free(bytes);
+    return ok;
+}
+
+static bool write_folder(const SampleOutput *o, const float *images, Err *err)
+{
+    char path[FILE_PATH];
+    Image image;
+    if (!file_make_folder(o->path, err) ||
+        !image_new(&image, o->height, o->width, o->channels, err))
+        return false;
+    bool ok = true;
+    for (int i = 0; ok && i < o->count; i++) {
+        pixels_to_bytes(image.pixels, images + (size_t)i * image_floats(o), image_floats(o));
+        ok = file_path(path, err, "%s/%06d.png", o->path, i) &&
+             image_write(path, &image, NULL, 0, err);
+    }
+    image_release(&image);
+    return ok;
+}
+
+bool sample_output_write(const SampleOutput *o, const float *images, Err *err)
+{
+    switch (o->kind) {
+    case OUTPUT_GRID:
+        return write_grid(o, images, err);
+    case OUTPUT_FOLDER:
+        return write_folder(o, images, err);
+    case OUTPUT_FLOATS:
+        return write_floats(o, images, err);
+    default:
+        return write_bytes(o, images, err);
+    }
+}

@@ -1,0 +1,303 @@
+/*
+ * ddpm train: which config, data and folder are meant, and what the user sees while it trains.
+ */
+#include "base/gemm.h"
+#include "base/parallel.h"
+#include "cmd/command.h"
+#include "cmd/describe.h"
+#include "cmd/interrupt.h"
+#include "cmd/progress.h"
+#include "cmd/train_options.h"
+#include "data/dataset.h"
+#include "train/checkpoint.h"
+#include "train/run.h"
+#include "train/source.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    TrainOptions options;
+    Config config;
+    char name[FILE_PATH];       /* the config's file name, or the checkpoint's folder */
+    char folder[FILE_PATH];     /* of the run */
+    char checkpoint[FILE_PATH]; /* to go on from; empty: a new run */
+    Dataset set;
+    Trainer *trainer;
+    Progress progress;
+    double loss; /* smoothed, for people */
+    int steps;   /* done in this process */
+} Train;
+
+/* ---- the configuration ---- */
+
+static bool apply_options(Config *config, const TrainOptions *o, Err *err)
+{
+    for (size_t i = 0; i < o->set.count; i++)
+        if (!config_set(config, o->set.items[i], err)) return false;
+    if (o->seed >= 0) config->train.seed = (uint64_t)o->seed;
+    return config_check(config, err);
+}
+
+static bool read_config(Config *config, char path[FILE_PATH], const char *name, Err *err)
+{
+    return config_find(path, FILE_PATH, name, err) && config_read(config, path, err);
+}
+
+static bool same_model(const Config *recorded, const Config *wanted, const char *folder, Err *err)
+{
+    const char *key = config_frozen_difference(recorded, wanted);
+    if (!key) return true;
+    return err_set(err, ERR_USAGE,
+                   "%s is not what %s was trained with, and may not change on --resume; start a "
+                   "new run, from its weights if you like (--init %s)",
+                   key, folder, folder);
+}
+
+static bool resume_config(Train *t, Err *err)
+{
+    char path[FILE_PATH];
+    CheckpointInfo info;
+    Config given;
+    if (!checkpoint_info(&info, t->checkpoint, err)) return false;
+    t->config = info.config;
+    snprintf(t->name, sizeof t->name, "%s", t->folder);
+    if (t->options.config && (!read_config(&given, path, t->options.config, err) ||
+                              !same_model(&info.config, &given, t->folder, err)))
+        return false;
+    if (!apply_options(&t->config, &t->options, err) ||
+        !same_model(&info.config, &t->config, t->folder, err))
+        return false;
+    if (strcmp(info.blas_core, gemm_core_name()) != 0)
+        fprintf(stderr,
+                "ddpm train: %s was trained with BLAS's kernels for %s, this machine uses those "
+                "for %s: from here on results differ in the last bits\n",
+                t->folder, info.blas_core, gemm_core_name());
+    return true;
+}
+
+/* runs/<stem> for configs/<stem>.json */
+static bool new_folder(Train *t, Err *err)
+{
+    char stem[256];
+    const char *slash = strrchr(t->name, '/'), *base = slash ? slash + 1 : t->name;
+    const char *dot = strrchr(base, '.');
+    int length = dot && dot > base ? (int)(dot - base) : (int)strlen(base);
+    snprintf(stem, sizeof stem, "%.*s", length, base);
+    return run_new_folder(t->folder, stem, err);
+}
+
+static bool fresh_config(Train *t, Err *err)
+{
+    const TrainOptions *o = &t->options;
+    if (!read_config(&t->config, t->name, o->config, err) || !apply_options(&t->config, o, err))
+        return false;
+    if (!o->out) return new_folder(t, err);
+    if (run_exists(o->out) && !o->overwrite && !o->dry_run)
+        return err_set(err, ERR_USAGE,
+                       "--out %s holds a run already; --resume goes on with it, --overwrite "
+                       "replaces it",
+                       o->out);
+    return file_path(t->folder, err, "%s", o->out);
+}
+
+/* Whether to go on from a checkpoint, and from which. False with *missing if there is none. */
+static bool find_checkpoint(Train *t, bool *missing, Err *err)
+{
+    *missing = true;
+    if (t->options.out) {
+        if (!file_path(t->folder, err, "%s", t->options.out)) return false;
+    } else if (!source_newest_run(t->folder, "runs", err)) {
+        return false;
+    }
+    if (!checkpoint_exists(t->folder))
+        return err_set(err, ERR_DATA,
+                       "--resume: %s has no checkpoint; leave --resume out, or use --resume=auto, "
+                       "to start afresh",
+                       t->folder);
+    *missing = false;
+    return file_path(t->checkpoint, err, "%s/checkpoints/latest", t->folder);
+}
+
+static bool choose(Train *t, Err *err)
+{
+    bool missing;
+    if (t->options.resume != RESUME_NO) {
+        if (find_checkpoint(t, &missing, err)) return resume_config(t, err);
+        if (!missing || t->options.resume != RESUME_AUTO) return false;
+        t->checkpoint[0] = '\0';
+    }
+    return fresh_config(t, err);
+}
+
+/* ---- data, memory, weights ---- */
+
+static bool check_labels(const Train *t, Err *err)
+{
+    if (!t->config.data.labels || t->set.classes <= t->config.model.num_classes) return true;
+    return err_set(err, ERR_USAGE, "model.num_classes = %d, but the data has %d classes",
+                   t->config.model.num_classes, t->set.classes);
+}
+
+static bool init_weights(Train *t, Err *err)
+{
+    Source source;
+    TrainState *state = trainer_state(t->trainer);
+    const Unet *unet = trainer_unet(t->trainer);
+    if (!t->options.init) return true;
+    if (!source_open(&source, t->options.init, err) ||
+        !source_weights(state->weights, &source, unet, false, err))
+        return false;
+    memcpy(state->ema, state->weights, unet_params(unet)->floats * sizeof *state->ema);
+    return true;
+}
+
+static bool prepare(Train *t, Err *err)
+{
+    const ModelConfig *m = &t->config.model;
+    if (!dataset_open(&t->set, &t->config.data, DATASET_TRAIN, m->height, m->width, m->channels,
+                      err) ||
+        !check_labels(t, err))
+        return false;
+    t->trainer = trainer_new(&t->config, &t->set, err);
+    if (!t->trainer) return false;
+    if (!t->checkpoint[0]) return init_weights(t, err);
+    const ParamTable *table = unet_params(trainer_unet(t->trainer));
+    return checkpoint_read(trainer_state(t->trainer), table, t->checkpoint, err);
+}
+
+/* ---- what is seen ---- */
+
+static bool describe(FILE *to, const Train *t, Err *err)
+{
+    size_t bytes, image = (size_t)t->set.height * (size_t)t->set.width * (size_t)t->set.channels;
+    char images[DESCRIBE_NUMBER];
+    if (!trainer_memory(&bytes, &t->config, err)) return false;
+    bytes += (size_t)t->set.count * image;
+    fprintf(to, "%s: ", t->name);
+    describe_network(to, trainer_unet(t->trainer));
+    fprintf(to, "%s images of %dx%dx%d, batches of %d in micro-batches of %d, %.0f MiB of memory\n",
+            describe_count(images, (uint64_t)t->set.count), t->set.height, t->set.width,
+            t->set.channels, t->config.train.batch_size, t->config.train.micro_batch,
+            (double)bytes / 1048576);
+    return true;
+}
+
+/* Once the first step's time is known. */
+static void say_how_long(const Train *t, uint64_t steps_done)
+{
+    char time[64];
+    double seconds = progress_seconds(&t->progress);
+    double left = seconds * (double)((uint64_t)t->config.train.steps - steps_done);
+    progress_duration(time, sizeof time, left);
+    if (left > 10)
+        fprintf(stderr, "%" PRIu64 " steps to go at %.2g s each: about %s\n",
+                (uint64_t)t->config.train.steps - steps_done, seconds, time);
+}
+
+static void on_step(void *context, const StepReport *report)
+{
+    Train *t = context;
+    char text[64];
+    if (!report->applied) {
+        progress_clear(&t->progress);
+        fprintf(stderr,
+                "ddpm train: step %" PRIu64 " was not applied: numbers that are not finite in %s\n",
+                report->step, report->bad);
+        return;
+    }
+    double weight = t->steps < 20 ? 1.0 / (t->steps + 1) : 0.05;
+    t->loss += weight * (report->loss - t->loss);
+    t->steps++;
+    if (t->steps == 1 && !t->options.quiet) say_how_long(t, report->step + 1);
+    snprintf(text, sizeof text, "loss %.4f", t->loss);
+    progress_update(&t->progress, (long)report->step + 1, text);
+}
+
+static void on_note(void *context, const char *text)
+{
+    Train *t = context;
+    if (t->options.quiet) return;
+    progress_clear(&t->progress);
+    fprintf(stderr, "wrote %s\n", text);
+}
+
+static void on_warning(void *context, const char *text)
+{
+    Train *t = context;
+    progress_clear(&t->progress);
+    fprintf(stderr, "ddpm train: %s; training goes on\n", text);
+}
+
+static bool on_stop(void *context)
+{
+    (void)context;
+    return interrupt_signal() != 0;
+}
+
+/* ---- running ---- */
+
+static bool dry_run(Train *t, Err *err)
+{
+    StepReport report;
+    if (!describe(stdout, t, err)) return false;
+    progress_init(&t->progress, "train", "steps", 0, 1, true);
+    trainer_step(t->trainer, &report);
+    printf("one step: loss %.4f, gradient norm %.4g, %.2f s\n", report.loss, report.grad_norm,
+           progress_seconds(&t->progress));
+    return true;
+}
+
+static int ended(const Train *t, RunEnd end)
+{
+    printf("%s\n", t->folder);
+    int code = command_finish("train");
+    if (end == RUN_STOPPED) return interrupt_exit_code(interrupt_signal());
+    return end == RUN_OUT_OF_TIME ? (int)EXIT_OUT_OF_TIME : code;
+}
+
+static int run(Train *t, Err *err)
+{
+    RunEnd end;
+    RunObserver observer = {t, on_step, on_note, on_warning, on_stop};
+    uint64_t first = trainer_state(t->trainer)->step;
+    if (!t->options.quiet) {
+        if (!describe(stderr, t, err)) return command_fail("train", err);
+        fprintf(stderr, "%s %s\n", first > 0 ? "going on with" : "run", t->folder);
+    }
+    if (t->options.overwrite && !t->checkpoint[0] && !run_remove(t->folder, err))
+        return command_fail("train", err);
+    interrupt_install();
+    progress_init(&t->progress, "train", "steps", (long)first, t->config.train.steps,
+                  t->options.quiet);
+    bool ok =
+        run_train(&end, t->trainer, &t->config, t->folder, t->options.max_seconds, &observer, err);
+    progress_release(&t->progress);
+    return ok ? ended(t, end) : command_fail("train", err);
+}
+
+static int start(Train *t, Err *err)
+{
+    if (t->options.threads > 0) parallel_setup(t->options.threads);
+    if (!choose(t, err) || !prepare(t, err)) return command_fail("train", err);
+    if (!t->options.dry_run) return run(t, err);
+    return dry_run(t, err) ? command_finish("train") : command_fail("train", err);
+}
+
+int cmd_train(int argc, char **argv)
+{
+    Train t = {0};
+    Err err;
+    bool help;
+    if (!train_options_parse(&t.options, &help, argc, argv, &err))
+        return command_fail("train", &err);
+    if (help) {
+        options_help(stdout, &train_options_table);
+        return command_finish("train");
+    }
+    int code = start(&t, &err);
+    trainer_free(t.trainer);
+    dataset_release(&t.set);
+    return code;
+}
