@@ -38,6 +38,9 @@ void trainer_free(Trainer *trainer);
 /* Bytes that trainer_new takes in all for `config`, without the data. */
 bool trainer_memory(size_t *bytes, const Config *config, Err *err);
 
+/* Images that it works on at once: train.micro_batch, or the whole batch if that is smaller. */
+int trainer_micro_batch(const Config *config);
+
 Unet *trainer_unet(Trainer *trainer);
 TrainState *trainer_state(Trainer *trainer);
 

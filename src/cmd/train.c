@@ -179,7 +179,7 @@ static bool describe(FILE *to, const Train *t, Err *err)
     describe_network(to, trainer_unet(t->trainer));
     fprintf(to, "%s images of %dx%dx%d, batches of %d in micro-batches of %d, %.0f MiB of memory\n",
             describe_count(images, (uint64_t)t->set.count), t->set.height, t->set.width,
-            t->set.channels, t->config.train.batch_size, t->config.train.micro_batch,
+            t->set.channels, t->config.train.batch_size, trainer_micro_batch(&t->config),
             (double)bytes / 1048576);
     return true;
 }

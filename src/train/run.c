@@ -160,8 +160,8 @@ static void draw_grid(Run *r)
 static bool prepare_grids(Run *r, Err *err)
 {
     const Config *c = r->config;
-    int batch = c->sample.count < c->train.micro_batch ? c->sample.count : c->train.micro_batch;
-    if (batch > c->train.batch_size) batch = c->train.batch_size;
+    int most = trainer_micro_batch(c);
+    int batch = c->sample.count < most ? c->sample.count : most;
     SamplerConfig sampler = {.kind = c->sample.sampler,
                              .steps = run_sample_steps(c, c->sample.sampler),
                              .variance = c->diffusion.variance,

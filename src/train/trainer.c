@@ -37,9 +37,15 @@ static size_t image_size(const ModelConfig *model)
     return (size_t)model->height * (size_t)model->width * (size_t)model->channels;
 }
 
+int trainer_micro_batch(const Config *config)
+{
+    const TrainConfig *c = &config->train;
+    return c->micro_batch < c->batch_size ? c->micro_batch : c->batch_size;
+}
+
 static size_t step_bytes(const Config *config, const ParamTable *table)
 {
-    size_t n = (size_t)config->train.micro_batch, size = n * image_size(&config->model);
+    size_t n = (size_t)trainer_micro_batch(config), size = n * image_size(&config->model);
     return schedule_bytes(config->diffusion.timesteps) + 5 * memory_round(size * sizeof(float)) +
            3 * memory_round(n * sizeof(float)) + memory_round(n * sizeof(double)) +
            memory_round(table->floats * sizeof(float));
@@ -61,9 +67,9 @@ static bool prepare(Trainer *tr, const Dataset *set, Err *err)
     const ParamTable *table = unet_params(tr->unet);
     if (!arena_init(&tr->arena, step_bytes(c, table), "gradients and a batch", err)) return false;
     schedule_init(&tr->schedule, &tr->arena, &c->diffusion);
-    take_micro(&tr->micro, &tr->arena, (size_t)c->train.micro_batch, tr->size);
+    take_micro(&tr->micro, &tr->arena, (size_t)trainer_micro_batch(c), tr->size);
     tr->gradients = arena_take(&tr->arena, table->floats * sizeof(float));
-    return unet_reserve(tr->unet, c->train.micro_batch, UNET_TRAIN, err) &&
+    return unet_reserve(tr->unet, trainer_micro_batch(c), UNET_TRAIN, err) &&
            train_state_init(&tr->state, table, c->train.seed, err) &&
            loader_init(&tr->loader, set, c->train.seed, c->data.flip, err);
 }
@@ -95,7 +101,7 @@ bool trainer_memory(size_t *bytes, const Config *config, Err *err)
     Unet *unet = unet_new(&config->model, true, err);
     if (!unet) return false;
     const ParamTable *table = unet_params(unet);
-    bool ok = unet_memory(bytes, unet, config->train.micro_batch, UNET_TRAIN, err);
+    bool ok = unet_memory(bytes, unet, trainer_micro_batch(config), UNET_TRAIN, err);
     *bytes += step_bytes(config, table) + 4 * table->floats * sizeof(float);
     unet_free(unet);
     return ok;
