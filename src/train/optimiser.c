@@ -65,6 +65,8 @@ void adam_update(float *w, float *m, float *v, const float *g, size_t n, double 
 {
     double t = (double)updates + 1;
     float factor = (float)scale, b1 = (float)BETA_1, b2 = (float)BETA_2, epsilon = (float)EPSILON;
+    /* rounded once: 1 - (float)0.999 is off by 5e-5 of itself */
+    float rest1 = (float)(1 - BETA_1), rest2 = (float)(1 - BETA_2);
     float step = (float)(rate / (1 - pow(BETA_1, t)));
     float root = (float)(1 / sqrt(1 - pow(BETA_2, t)));
     size_t chunks = chunks_of(n);
@@ -72,8 +74,8 @@ void adam_update(float *w, float *m, float *v, const float *g, size_t n, double 
     for (size_t chunk = 0; chunk < chunks; chunk++)
         for (size_t i = chunk * CHUNK; i < end_of_chunk(chunk, n); i++) {
             float gradient = factor * g[i];
-            m[i] = b1 * m[i] + (1.0f - b1) * gradient;
-            v[i] = b2 * v[i] + (1.0f - b2) * gradient * gradient;
+            m[i] = b1 * m[i] + rest1 * gradient;
+            v[i] = b2 * v[i] + rest2 * gradient * gradient;
             w[i] -= step * m[i] / (sqrtf(v[i]) * root + epsilon);
         }
 }

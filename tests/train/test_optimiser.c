@@ -1,0 +1,152 @@
+#include "base/parallel.h"
+#include "support.h"
+#include "train/optimiser.h"
+
+#include <math.h>
+
+/* More than one chunk of the loops, and no multiple of anything. */
+enum { N = 40003 };
+
+static void the_norm_is_euclids(void **state)
+{
+    (void)state;
+    float *g = test_normals(N, 1);
+    double sum = 0;
+    for (size_t i = 0; i < N; i++) sum += (double)g[i] * (double)g[i];
+    assert_close(gradient_norm(g, N), sqrt(sum), 1e-10);
+    assert_close(gradient_norm(g, 3),
+                 sqrt((double)g[0] * (double)g[0] + (double)g[1] * (double)g[1] +
+                      (double)g[2] * (double)g[2]),
+                 1e-12);
+    assert_close(gradient_norm(g, 0), 0, 0);
+    free(g);
+}
+
+/* Squares of what floats hold fit into doubles; only bad numbers make a bad norm. */
+static void the_norm_tells_bad_numbers(void **state)
+{
+    (void)state;
+    float *g = test_normals(N, 2);
+    g[N - 1] = 3e38f;
+    assert_true(isfinite(gradient_norm(g, N)));
+    for (size_t at = 0; at < N; at += N / 7) {
+        float good = g[at];
+        g[at] = NAN;
+        assert_false(isfinite(gradient_norm(g, N)));
+        g[at] = -INFINITY;
+        assert_false(isfinite(gradient_norm(g, N)));
+        g[at] = good;
+    }
+    free(g);
+}
+
+static void the_norm_has_the_same_bits_for_any_threads(void **state)
+{
+    (void)state;
+    float *g = test_normals(N, 3);
+    parallel_setup(1);
+    double one = gradient_norm(g, N);
+    parallel_setup(3);
+    double three = gradient_norm(g, N);
+    parallel_setup(0);
+    assert_memory_equal(&one, &three, sizeof one);
+    free(g);
+}
+
+static void clipping(void **state)
+{
+    (void)state;
+    assert_close(clip_factor(100, 0), 1, 0);
+    assert_close(clip_factor(0.5, 1), 1, 0);
+    assert_close(clip_factor(4, 1), 1 / (4 + 1e-6), 1e-15);
+    assert_close(clip_factor(4, 2.5), 2.5 / (4 + 1e-6), 1e-15);
+    assert_close(clip_factor(0, 1), 1, 0);
+}
+
+static void warming_up_the_rate(void **state)
+{
+    (void)state;
+    assert_close(learning_rate_at(3, 0, 0), 3, 0);
+    assert_close(learning_rate_at(3, 1, 0), 3, 0);
+    assert_close(learning_rate_at(3, 10, 0), 0.3, 1e-15);
+    assert_close(learning_rate_at(3, 10, 8), 2.7, 1e-15);
+    assert_close(learning_rate_at(3, 10, 9), 3, 0);
+    assert_close(learning_rate_at(3, 10, 1000), 3, 0);
+}
+
+/* Algorithm 1 of the paper in double, with the names of its variables. */
+static void adam_in_double(double *theta, double *m, double *v, const float *g, size_t n,
+                           double alpha, int t)
+{
+    for (size_t i = 0; i < n; i++) {
+        m[i] = 0.9 * m[i] + 0.1 * (double)g[i];
+        v[i] = 0.999 * v[i] + 0.001 * (double)g[i] * (double)g[i];
+        double m_hat = m[i] / (1 - pow(0.9, t)), v_hat = v[i] / (1 - pow(0.999, t));
+        theta[i] -= alpha * m_hat / (sqrt(v_hat) + 1e-8);
+    }
+}
+
+static void adam_is_that_of_the_paper(void **state)
+{
+    (void)state;
+    static double theta[N], m_wanted[N], v_wanted[N];
+    float *w = test_normals(N, 4), *m = test_floats(N), *v = test_floats(N);
+    memset(m, 0, N * sizeof *m);
+    memset(v, 0, N * sizeof *v);
+    for (size_t i = 0; i < N; i++) theta[i] = (double)w[i];
+    for (int t = 1; t <= 5; t++) {
+        float *g = test_normals(N, 10 + (uint32_t)t), *half = test_floats(N);
+        for (size_t i = 0; i < N; i++) half[i] = 0.5f * g[i];
+        adam_update(w, m, v, g, N, 0.5, 0.01, (uint64_t)t - 1);
+        adam_in_double(theta, m_wanted, v_wanted, half, N, 0.01, t);
+        free(g), free(half);
+    }
+    for (size_t i = 0; i < N; i++) {
+        assert_close((double)w[i], theta[i], 2e-6);
+        assert_close((double)m[i], m_wanted[i], 1e-6);
+        assert_close((double)v[i], v_wanted[i], 1e-8);
+    }
+    free(w), free(m), free(v);
+}
+
+/* Padding between tensors has gradient zero, and must stay what it is. */
+static void adam_leaves_zeros_alone(void **state)
+{
+    (void)state;
+    float w[4] = {0, 1, 0, 1}, m[4] = {0}, v[4] = {0}, g[4] = {0};
+    for (uint64_t t = 0; t < 10; t++) adam_update(w, m, v, g, 4, 1, 1, t);
+    assert_memory_equal(w, ((float[4]){0, 1, 0, 1}), sizeof w);
+    assert_memory_equal(m, ((float[4]){0}), sizeof m);
+}
+
+static void the_average_decays_as_asked(void **state)
+{
+    (void)state;
+    assert_close(ema_decay_at(0.9999, false, 0), 0.9999, 0);
+    assert_close(ema_decay_at(0.9999, true, 0), 0.1, 1e-15);
+    assert_close(ema_decay_at(0.9999, true, 90), 0.91, 1e-15);
+    assert_close(ema_decay_at(0.9999, true, 1000000), 0.9999, 0);
+    float *ema = test_normals(N, 20), *before = test_normals(N, 20), *w = test_normals(N, 21);
+    ema_update(ema, w, N, 0.75);
+    for (size_t i = 0; i < N; i++)
+        assert_close((double)ema[i], 0.75 * (double)before[i] + 0.25 * (double)w[i], 1e-6);
+    ema_update(ema, w, N, 0);
+    for (size_t i = 0; i < N; i++) assert_close((double)ema[i], (double)w[i], 1e-6);
+    free(ema), free(before), free(w);
+}
+
+int main(void)
+{
+    parallel_setup(0);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_norm_is_euclids),
+        cmocka_unit_test(the_norm_tells_bad_numbers),
+        cmocka_unit_test(the_norm_has_the_same_bits_for_any_threads),
+        cmocka_unit_test(clipping),
+        cmocka_unit_test(warming_up_the_rate),
+        cmocka_unit_test(adam_is_that_of_the_paper),
+        cmocka_unit_test(adam_leaves_zeros_alone),
+        cmocka_unit_test(the_average_decays_as_asked),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
