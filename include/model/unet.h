@@ -49,6 +49,10 @@ typedef struct {
 void unet_forward(Unet *unet, float *y, UnetInput input, const float *weights,
                   const RngKey *dropout);
 
+/* The first block whose output in the last unet_forward is not finite, by name; NULL if all are. `y`
+ * is what that call wrote. Only where UNET_TRAIN was reserved, and before unet_backward. */
+const char *unet_first_bad(const Unet *unet, const float *y);
+
 /* The gradients of the last unet_forward, which UNET_TRAIN was reserved for: dweights += ;
  * dx [n,h,w,channels] is overwritten unless NULL. The input and weights of that call must still be
  * as they were. */

@@ -27,7 +27,8 @@ typedef struct {
     double grad_norm; /* before clipping */
     double learning_rate;
     bool applied; /* false: loss or gradient was not finite, and nothing but the counters moved */
-    const char *bad; /* then, the first block whose gradient is not finite, or "the loss" */
+    const char *bad; /* then, the first block to put out numbers that are not finite, on the way up
+                      * or, if the loss is finite, on the way down */
 } StepReport;
 
 /* `config` has passed config_check, and it, `set` and `state`'s table outlive the trainer. Takes

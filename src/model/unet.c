@@ -9,6 +9,7 @@
 #include "model/plan.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -204,6 +205,24 @@ void unet_forward(Unet *u, float *y, UnetInput input, const float *weights, cons
         if (i == u->topology.count - 1) call.y = y;
         block_ops(call.block->kind)->forward(&call);
     }
+}
+
+static bool all_finite(const float *x, size_t n)
+{
+    bool finite = true;
+    for (size_t i = 0; i < n; i++) finite &= (bool)isfinite(x[i]);
+    return finite;
+}
+
+const char *unet_first_bad(const Unet *u, const float *y)
+{
+    assert(u->use == UNET_TRAIN && u->input.n > 0);
+    for (int i = 0; i < u->topology.count; i++) {
+        const Block *block = &u->topology.list[i];
+        const float *output = i == u->topology.count - 1 ? y : place(u, i, OUTPUT);
+        if (!all_finite(output, block_output_floats(block, u->input.n))) return block->name;
+    }
+    return NULL;
 }
 
 void unet_backward(Unet *u, float *dweights, float *dx, const float *dy)

@@ -174,13 +174,21 @@ static void loss_and_gradient(Trainer *tr, int n)
 typedef struct {
     double loss, quarter_loss[LOSS_QUARTERS];
     int quarter_images[LOSS_QUARTERS];
+    const char *bad; /* where the first loss that is not finite comes from */
 } Sums;
+
+static const char *bad_in_forward(const Trainer *tr)
+{
+    const char *block = unet_first_bad(tr->unet, tr->micro.output);
+    return block ? block : "the loss";
+}
 
 static void add_losses(Sums *sums, const Trainer *tr, int n)
 {
     for (int i = 0; i < n; i++) {
         int quarter = (int)((int64_t)tr->micro.entry[i] * LOSS_QUARTERS / tr->schedule.T);
         double loss = tr->micro.loss[i] / (double)tr->size;
+        if (!isfinite(loss) && !sums->bad) sums->bad = bad_in_forward(tr);
         sums->loss += loss;
         sums->quarter_loss[quarter] += loss;
         sums->quarter_images[quarter]++;
@@ -197,8 +205,8 @@ static void run_micro(Trainer *tr, Sums *sums, int first, int n)
     UnetInput input = {m->x_t, m->t, tr->config->data.labels ? m->labels : NULL, n};
     unet_forward(tr->unet, m->output, input, tr->state.weights, &dropout);
     loss_and_gradient(tr, n);
-    unet_backward(tr->unet, tr->gradients, NULL, m->target);
     add_losses(sums, tr, n);
+    unet_backward(tr->unet, tr->gradients, NULL, m->target);
 }
 
 static bool finite_gradient(const Trainer *tr, const Block *block)
@@ -210,14 +218,14 @@ static bool finite_gradient(const Trainer *tr, const Block *block)
     return true;
 }
 
-/* The backward pass spreads bad numbers towards the input, so the last bad block in the list is
- * the first that met them. */
-static const char *first_bad_block(const Trainer *tr)
+/* The loss is fine: the backward pass spreads bad numbers towards the input, so the last bad block
+ * in the list is the first that met them. */
+static const char *bad_in_backward(const Trainer *tr)
 {
     const Topology *t = unet_topology(tr->unet);
     for (int i = t->count - 1; i >= 0; i--)
         if (!finite_gradient(tr, &t->list[i])) return t->list[i].name;
-    return "the loss";
+    return "the gradient's norm";
 }
 
 static void apply(Trainer *tr, StepReport *report)
@@ -248,7 +256,7 @@ static void finish(Trainer *tr, StepReport *report, const Sums *sums)
     if (report->applied) {
         apply(tr, report);
     } else {
-        report->bad = first_bad_block(tr);
+        report->bad = sums->bad ? sums->bad : bad_in_backward(tr);
         s->bad_steps++;
     }
     s->step++;
