@@ -3,6 +3,7 @@
 # too. What the trees must not hold is written apart here, for the linter reads this file as well.
 
 setup() {
+    unset BUILD # make check gives one
     lint=$PWD/scripts/lint.sh
     format=$PWD/.clang-format
     cd "$BATS_TEST_TMPDIR" || return 1
