@@ -32,11 +32,13 @@ typedef struct {
 int conv_out_height(const ConvDims *d);
 int conv_out_width(const ConvDims *d);
 
-/* Floats of scratch that any of the functions below needs. Grows with parallel_threads(). */
+/* Floats of scratch that any of the functions below needs for n images or fewer. Grows with
+ * parallel_threads(). */
 size_t conv_scratch(const ConvDims *d);
 
 /* Floats of the filter as conv_prepare leaves it; 0 if this shape needs no preparing. What is
- * prepared serves calls with the same dims. */
+ * prepared serves calls with the same dims and n images or fewer: whether a filter is transformed
+ * beforehand depends on n, but not how. */
 size_t conv_prepared_size(const ConvDims *d);
 /* Transform the filter once for many calls of conv_forward (while sampling it does not change). */
 void conv_prepare(float *prepared, const float *w, const ConvDims *d);

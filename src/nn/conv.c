@@ -86,11 +86,19 @@ static size_t backward_weight_scratch(const ConvDims *d)
     return by_winograd(d) ? winograd_backward_weight_scratch(d) : im2col_backward_weight_scratch(d);
 }
 
+/* Which algorithm runs depends on the batch, and a small batch's may need more than a large one's:
+ * the most of them all. */
 size_t conv_scratch(const ConvDims *d)
 {
     check(d);
-    return size_max(forward_scratch(d),
-                    size_max(backward_input_scratch(d), backward_weight_scratch(d)));
+    size_t most = 0;
+    ConvDims part = *d;
+    for (part.n = 1; part.n <= d->n; part.n++) {
+        most = size_max(most, forward_scratch(&part));
+        most = size_max(most, backward_input_scratch(&part));
+        most = size_max(most, backward_weight_scratch(&part));
+    }
+    return most;
 }
 
 size_t conv_prepared_size(const ConvDims *d)

@@ -369,6 +369,21 @@ static void prepared_filters_give_the_same_bits(void **state)
     }
 }
 
+/* What is planned for a batch must do for the last one, which may be smaller and take another
+ * algorithm: at 4x4 pixels and 8 -> 16 channels, im2col for three images, Winograd for four. */
+static void scratch_for_a_batch_does_for_smaller_ones(void **state)
+{
+    (void)state;
+    for (int channels = 8; channels <= 64; channels *= 2) {
+        ConvDims d = {.h = 4, .w = 4, .c_in = 8, .c_out = channels, .stride = 1, .pad = 1};
+        size_t most = 0;
+        for (d.n = 1; d.n <= 32; d.n++) {
+            assert_true(conv_scratch(&d) >= most);
+            most = conv_scratch(&d);
+        }
+    }
+}
+
 int main(void)
 {
     parallel_setup(0);
@@ -381,6 +396,7 @@ int main(void)
         cmocka_unit_test(additions_are_added),
         cmocka_unit_test(threads_do_not_change_the_bits),
         cmocka_unit_test(prepared_filters_give_the_same_bits),
+        cmocka_unit_test(scratch_for_a_batch_does_for_smaller_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
