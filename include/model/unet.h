@@ -32,8 +32,8 @@ bool unet_memory(size_t *bytes, const Unet *unet, int n, UnetUse use, Err *err);
 bool unet_reserve(Unet *unet, int n, UnetUse use, Err *err);
 
 /* Keep the filters of `weights` as the kernels transform them, so that forward passes need not do
- * it each time; about four times the weights' memory. To be called again whenever the weights
- * change, or unet_unprepare'd. */
+ * it each time; about four times the weights' memory. After unet_reserve, whose batch it is
+ * for, and again whenever the weights change, or unet_unprepare'd. */
 bool unet_prepare(Unet *unet, const float *weights, Err *err);
 void unet_unprepare(Unet *unet);
 
@@ -49,8 +49,8 @@ typedef struct {
 void unet_forward(Unet *unet, float *y, UnetInput input, const float *weights,
                   const RngKey *dropout);
 
-/* The first block whose output in the last unet_forward is not finite, by name; NULL if all are. `y`
- * is what that call wrote. Only where UNET_TRAIN was reserved, and before unet_backward. */
+/* The first block whose output in the last unet_forward is not finite, by name; NULL if all are.
+ * `y` is what that call wrote. Only where UNET_TRAIN was reserved, and before unet_backward. */
 const char *unet_first_bad(const Unet *unet, const float *y);
 
 /* The gradients of the last unet_forward, which UNET_TRAIN was reserved for: dweights += ;

@@ -152,6 +152,7 @@ bool unet_reserve(Unet *u, int n, UnetUse use, Err *err)
 {
     size_t floats;
     arena_release(&u->arena);
+    unet_unprepare(u);
     u->reserved = 0;
     if (!make_plan(&floats, u->plan, u, n, use, err)) return false;
     if (!arena_init(&u->arena, floats * sizeof(float), "the network's activations", err))
@@ -245,16 +246,16 @@ void unet_backward(Unet *u, float *dweights, float *dx, const float *dy)
     }
 }
 
-/* Walk over the convolutions: where each one's transformed filter lies, and, with `base`, make it.
- * Returns the floats of all of them. */
-static size_t prepare_filters(Unet *u, float *base, const float *weights)
+/* Walk over the convolutions of `n` images: where each one's transformed filter lies, and, with
+ * `base`, make it. Returns the floats of all of them. */
+static size_t prepare_filters(Unet *u, int n, float *base, const float *weights)
 {
     size_t floats = 0;
     for (int i = 0; i < u->topology.count; i++) {
         Block *block = &u->topology.list[i];
         const BlockOps *ops = block_ops(block->kind);
         ConvDims dims;
-        for (int k = 0, param; ops->conv && ops->conv(&dims, &param, block, &u->config, k, 1);
+        for (int k = 0, param; ops->conv && ops->conv(&dims, &param, block, &u->config, k, n);
              k++) {
             const Param *filter = &u->topology.params.list[block->param + param];
             block->prepared[k] = floats;
@@ -267,11 +268,12 @@ static size_t prepare_filters(Unet *u, float *base, const float *weights)
 
 bool unet_prepare(Unet *u, const float *weights, Err *err)
 {
+    assert(u->reserved > 0);
     if (!u->prepared.base) {
-        size_t bytes = prepare_filters(u, NULL, NULL) * sizeof(float);
+        size_t bytes = prepare_filters(u, u->reserved, NULL, NULL) * sizeof(float);
         if (!arena_init(&u->prepared, bytes, "the transformed filters", err)) return false;
     }
-    prepare_filters(u, (float *)u->prepared.base, weights);
+    prepare_filters(u, u->reserved, (float *)u->prepared.base, weights);
     return true;
 }
 
