@@ -5,7 +5,7 @@
 #ifndef DDPM_CMD_INTERRUPT_H
 #define DDPM_CMD_INTERRUPT_H
 
-/* Remember them from here on instead of dying. */
+/* Remember them from here on instead of dying. SIGHUP stays ignored where it was (nohup). */
 void interrupt_install(void);
 
 /* The signal that came, or 0. */

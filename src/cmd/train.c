@@ -69,6 +69,12 @@ static bool resume_config(Train *t, Err *err)
     if (!apply_options(&t->config, &t->options, err) ||
         !same_model(&info.config, &t->config, t->folder, err))
         return false;
+    if ((uint64_t)t->config.train.steps < info.step)
+        return err_set(err, ERR_USAGE,
+                       "train.steps = %d, but %s is at step %" PRIu64
+                       " already; give the number of "
+                       "steps in all, those that are done included",
+                       t->config.train.steps, t->folder, info.step);
     if (strcmp(info.blas_core, gemm_core_name()) != 0)
         fprintf(stderr,
                 "ddpm train: %s was trained with BLAS's kernels for %s, this machine uses those "
@@ -94,7 +100,9 @@ static bool fresh_config(Train *t, Err *err)
     if (!read_config(&t->config, t->name, o->config, err) || !apply_options(&t->config, o, err))
         return false;
     if (!o->out) return new_folder(t, err);
-    if (run_exists(o->out) && !o->overwrite && !o->dry_run)
+    /* --resume=auto: a run that was stopped before its first checkpoint starts again */
+    bool may = o->overwrite || o->dry_run || o->resume == RESUME_AUTO;
+    if (run_exists(o->out) && !may)
         return err_set(err, ERR_USAGE,
                        "--out %s holds a run already; --resume goes on with it, --overwrite "
                        "replaces it",
@@ -257,11 +265,22 @@ static int ended(const Train *t, RunEnd end)
     return end == RUN_OUT_OF_TIME ? (int)EXIT_OUT_OF_TIME : code;
 }
 
+/* A run that has done all its steps: there is nothing to be done, and nothing is changed. */
+static int nothing_left(const Train *t)
+{
+    if (!t->options.quiet)
+        fprintf(stderr, "%s has done its %d steps; --set train.steps=N goes on up to N\n",
+                t->folder, t->config.train.steps);
+    printf("%s\n", t->folder);
+    return command_finish("train");
+}
+
 static int run(Train *t, Err *err)
 {
     RunEnd end;
     RunObserver observer = {t, on_step, on_note, on_warning, on_stop};
     uint64_t first = trainer_state(t->trainer)->step;
+    if (first == (uint64_t)t->config.train.steps) return nothing_left(t);
     if (!t->options.quiet) {
         if (!describe(stderr, t, err)) return command_fail("train", err);
         fprintf(stderr, "%s %s\n", first > 0 ? "going on with" : "run", t->folder);

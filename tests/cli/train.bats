@@ -1,0 +1,268 @@
+#!/usr/bin/env bats
+# Training from the command line: runs and their folders, stopping, going on, and the same bytes
+# whatever happens on the way.
+
+setup() {
+    # shellcheck source=tests/cli/support.sh
+    source "$BATS_TEST_DIRNAME/support.sh"
+    enter_folder
+}
+
+# Start a run that would take long, and wait until it has done some steps past a checkpoint.
+start_long() { # OPTION...
+    "$DDPM" train --config tiny.json --out long --quiet --set train.steps=1000000 "$@" 3>&- &
+    pid=$!
+    until_done grep -q '"step":2[1-9]' long/metrics.jsonl
+}
+
+latest_step() { # RUN
+    local name
+    name=$(readlink "$1/checkpoints/latest")
+    echo $((10#${name#step-}))
+}
+
+# Go on for 20 steps with a run that was stopped, and compare with one that was not.
+assert_goes_on() {
+    local steps=$(($(latest_step long) + 20))
+    train --out straight --set train.steps=$steps --set train.checkpoint_every=0
+    "$DDPM" train --resume --out long --quiet --set train.steps=$steps
+    [ "$(latest_step long)" -eq "$steps" ]
+    same_weights long straight
+    steps_of long >long.steps
+    seq 1 "$steps" | cmp - long.steps
+}
+
+steps_of() { # RUN
+    sed -E 's/^\{"step":([0-9]+),.*\}$/\1/' "$1/metrics.jsonl"
+}
+
+@test "a run: its folder, what is in it, and what is said" {
+    run "$DDPM" train --config tiny.json --set train.log_every=10 --set train.sample_every=40
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [ "${lines[-1]}" = runs/tiny ]
+    grep -q '^tiny.json: [0-9,]* parameters in [0-9]* tensors, [0-9.]* GFLOP an image' <<<"$output"
+    [ "$(grep -c '^wrote runs/tiny/' <<<"$output")" -eq 3 ]
+    [ "$(steps_of runs/tiny | paste -sd ' ')" = "10 20 30 40" ]
+    [ "$(readlink runs/tiny/checkpoints/latest)" = step-00000040 ]
+    [ "$(find runs -type f | sort | paste -sd ' ')" = "$(printf 'runs/tiny/%s\n' \
+        checkpoints/step-000000{20,40}/{ddpm.json,model_index.json,training.safetensors} \
+        checkpoints/step-000000{20,40}/scheduler/scheduler_config.json \
+        checkpoints/step-000000{20,40}/unet/{config.json,diffusion_pytorch_model.safetensors} \
+        config.json metrics.jsonl samples/step-00000040.png | sort | paste -sd ' ')" ]
+}
+
+@test "--quiet says nothing but the run's folder" {
+    train >out 2>err
+    [ "$(cat out)" = runs/tiny ]
+    [ ! -s err ]
+}
+
+@test "40 steps are 20, a kill -9, and a resume for the rest: the same bytes" {
+    start_long
+    kill -9 $pid
+    wait $pid || [ $? -eq 137 ]
+    assert_goes_on
+}
+
+@test "SIGTERM: a checkpoint, 143, and going on is bit for bit" {
+    start_long
+    kill -TERM $pid
+    status=0
+    wait $pid || status=$?
+    [ $status -eq 143 ]
+    [ "$(latest_step long)" -gt 20 ]
+    [ "$(steps_of long | tail -n 1)" -ge "$(latest_step long)" ]
+    assert_goes_on
+}
+
+@test "SIGINT: a checkpoint, 130, and going on is bit for bit" {
+    start_long
+    kill -INT $pid
+    status=0
+    wait $pid || status=$?
+    [ $status -eq 130 ]
+    assert_goes_on
+}
+
+@test "nohup: a SIGHUP that was ignored stays ignored" {
+    trap '' HUP
+    start_long
+    kill -HUP $pid
+    before=$(steps_of long | tail -n 1)
+    until_done eval "[ \$(steps_of long | tail -n 1) -gt $((before + 20)) ]"
+    kill -TERM $pid
+    wait $pid || [ $? -eq 143 ]
+}
+
+@test "--max-seconds: a checkpoint and 75" {
+    status=0
+    train --out long --set train.steps=1000000 --set train.checkpoint_every=0 --max-seconds 1 ||
+        status=$?
+    [ $status -eq 75 ]
+    assert_goes_on
+}
+
+@test "one thread and two: the same bytes" {
+    train --out one --threads 1
+    train --out two --threads 2
+    same_weights one two
+}
+
+@test "grids on the way change nothing" {
+    train --out one
+    train --out two --set train.sample_every=7 --set train.log_every=3
+    same_weights one two
+    [ "$(find two/samples -type f | wc -l)" -eq 6 ]
+}
+
+@test "a run's folder is never taken twice: -2, -3" {
+    for folder in runs/tiny runs/tiny-2 runs/tiny-3; do
+        [ "$(train --set train.steps=2)" = $folder ]
+    done
+    same_weights runs/tiny runs/tiny-3
+}
+
+@test "--out with a run in it is refused; --overwrite replaces the run and nothing else" {
+    train --out here --set train.steps=2
+    echo mine >here/notes.txt
+    cp -r here before
+    refuses 2 "--out here holds a run already" "--resume" "--overwrite" -- \
+        train --config tiny.json --out here
+    diff -r here before
+    train --out here --overwrite --set train.steps=3
+    [ "$(readlink here/checkpoints/latest)" = step-00000003 ]
+    [ ! -e here/checkpoints/step-00000002 ]
+    [ "$(steps_of here | paste -sd ' ')" = "1 2 3" ]
+    [ "$(cat here/notes.txt)" = mine ]
+}
+
+@test "what is refused leaves an --overwrite's run as it was" {
+    train --out here --set train.steps=2
+    cp -r here before
+    refuses 2 'model.norm_groups' -- \
+        train --config tiny.json --out here --overwrite --set model.norm_groups=5
+    refuses 3 'nothing/here' -- train --config tiny.json --out here --overwrite \
+        --set data.format=folder --set data.path=nothing/here
+    refuses 3 'nowhere' -- train --config tiny.json --out here --overwrite --init nowhere
+    diff -r here before
+}
+
+@test "--resume without a run, or without a checkpoint" {
+    refuses 3 "no run with a checkpoint under runs" -- train --resume
+    refuses 3 "nowhere has no checkpoint" "--resume=auto" -- train --resume --out nowhere
+    [ ! -e nowhere ]
+}
+
+@test "--resume takes the newest run" {
+    train --set train.steps=2
+    train --set train.steps=3
+    train --out runs/tiny --overwrite --set train.steps=4
+    [ "$("$DDPM" train --resume --quiet --set train.steps=6)" = runs/tiny ]
+    [ "$(latest_step runs/tiny)" -eq 6 ]
+}
+
+@test "--resume=auto starts afresh where there is no checkpoint, and goes on where there is one" {
+    train --out run --resume=auto --set train.steps=10
+    train --out run --resume=auto --set train.steps=40
+    train --out straight
+    same_weights run straight
+    # killed before its first checkpoint
+    "$DDPM" train --config tiny.json --out early --quiet --set train.steps=1000000 \
+        --set train.checkpoint_every=0 3>&- &
+    pid=$!
+    until_done grep -q '"step":5' early/metrics.jsonl
+    kill -9 $pid
+    wait $pid || true
+    train --out early --resume=auto
+    same_weights early straight
+    [ "$(steps_of early | wc -l)" -eq 40 ]
+}
+
+@test "--resume: what may not change is refused, what may is recorded" {
+    train --out run --set train.steps=10
+    refuses 2 "model.base_channels" "--init run" -- \
+        train --resume --out run --set model.base_channels=16
+    refuses 2 "data.flip" -- train --resume --out run --set data.flip=false
+    refuses 2 "diffusion.timesteps" -- train --resume --out run --set diffusion.timesteps=30
+    refuses 2 "train.steps = 5" "step 10" -- train --resume --out run --set train.steps=5
+    "$DDPM" train --resume --out run --quiet --set train.steps=12 --set train.learning_rate=0.002
+    grep -q '"learning_rate": 0.002' run/config.json
+    grep -q '"learning_rate": 0.002' run/checkpoints/latest/ddpm.json
+    [ "$(latest_step run)" -eq 12 ]
+}
+
+@test "--resume of a run that is done says so and changes nothing" {
+    train --out run
+    cp -r run before
+    run "$DDPM" train --resume --out run
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"train.steps"* ]]
+    diff -r run before
+}
+
+@test "--init starts from the weights of a run, a checkpoint or a pipeline" {
+    train --out first
+    mkdir pipeline
+    cp -r first/checkpoints/latest/{model_index.json,unet,scheduler} pipeline
+    for model in first first/checkpoints/step-00000020 pipeline; do
+        train --out "from-${model//\//-}" --init $model --set train.steps=1
+        [ "$(latest_step "from-${model//\//-}")" -eq 1 ]
+    done
+    same_weights from-first from-pipeline
+    run same_weights from-first from-first-checkpoints-step-00000020
+    [ "$status" -ne 0 ]
+    refuses 3 "linear_1.weight" "[32, 8]" "[64, 16]" -- \
+        train --config tiny.json --out other --init first --set model.base_channels=16
+    [ ! -e other ]
+}
+
+@test "--dry-run prints what it would take and writes nothing" {
+    run "$DDPM" train --config tiny.json --dry-run
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [[ "$output" == *" parameters in "*" GFLOP an image"* ]]
+    [[ "$output" == *" MiB of memory"* ]]
+    [[ "$output" == *"one step: loss "* ]]
+    [ "$(find . -type f -name '[!s]*' | paste -sd ' ')" = ./tiny.json ]
+    [ ! -e runs ]
+}
+
+@test "checkpoints are pruned, but for the last and for those kept for good" {
+    train --out run --set train.checkpoint_every=2 --set train.keep_checkpoints=3 \
+        --set train.keep_every=10
+    [ "$(cd run/checkpoints && echo *)" = "latest step-00000010 step-00000020 step-00000030 \
+step-00000036 step-00000038 step-00000040" ]
+}
+
+@test "numbers that diverge: exit code 4, the step and the block; the checkpoint stays whole" {
+    train --out run --set train.steps=20
+    cp -r run/checkpoints before
+    status=0
+    # a negative second moment, as no gradients make it: the next update takes its root
+    printf '\0\0\200\277' | dd of=run/checkpoints/latest/training.safetensors bs=1 conv=notrunc \
+        seek=$(($(wc -c <run/checkpoints/latest/training.safetensors) - 4)) status=none
+    "$DDPM" train --resume --out run --quiet --set train.steps=60 --set train.max_bad_steps=3 \
+        >out 2>err || status=$?
+    cat err
+    [ $status -eq 4 ]
+    [ ! -s out ]
+    [ "$(grep -c 'was not applied: .* in conv_out$' err)" -eq 3 ]
+    [[ "$(tail -n 1 err)" == "ddpm train: step 23: 3 steps in a row "*conv_out*learning_rate* ]]
+    [ "$(cd run/checkpoints && echo *)" = "latest step-00000020" ]
+    cmp run/checkpoints/latest/unet/diffusion_pytorch_model.safetensors \
+        before/latest/unet/diffusion_pytorch_model.safetensors
+}
+
+@test "labels, grey images, sizes that are not square, fractions of a width" {
+    train --out one --set data.labels=true --set model.num_classes=10
+    train --out two --set model.channels=1 --set 'model.image_size=[12,8]' \
+        --set 'model.attention_resolutions=[6]'
+    "$DDPM" sample --model one -n 12 -o one.png -q
+    "$DDPM" sample --model two -n 5 -o two.npy -q
+    [ "$(wc -c <two.npy)" -eq $((128 + 5 * 12 * 8)) ]
+    refuses 2 "model.num_classes" -- train --config tiny.json --set data.labels=true
+    refuses 2 "model.num_classes" -- \
+        train --config tiny.json --set data.labels=true --set model.num_classes=3
+}
