@@ -2,12 +2,12 @@
 # What the scripts that train and sample share. Each test runs in a folder of its own, with
 # tiny.json in it: a config that trains hundreds of steps in a second.
 
-DDPM=${DDPM:-$PWD/ddpm}
+DDPM=${DDPM:-$(dirname "$BATS_TEST_DIRNAME")/../ddpm}
 # Waiting threads that spin make work this small many times slower on a busy machine.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 
-enter_folder() {
-    cd "$BATS_TEST_TMPDIR" || return 1
+enter_folder() { # [FOLDER]
+    cd "${1:-$BATS_TEST_TMPDIR}" || return 1
     cat >tiny.json <<'END'
 {
   "data": { "format": "shapes", "flip": true },
@@ -66,14 +66,13 @@ within_one() { # FILE FILE
         END { exit bad }'
 }
 
-# Two files of floats agree within a bound; NaN does not.
+# Two .npy files of as many floats agree within a bound; NaN does not.
 floats_within() { # BOUND FILE FILE
     [ "$(wc -c <"$2")" -eq "$(wc -c <"$3")" ]
-    [ -s "$2" ]
-    paste <(od -An -v -t f4 -w4 "$2") <(od -An -v -t f4 -w4 "$3") | awk -v bound="$1" '
+    paste <(od -An -v -t f4 -w4 -j 128 "$2") <(od -An -v -t f4 -w4 -j 128 "$3") | awk -v bound="$1" '
         { d = $1 - $2; if (d < 0) d = -d; if (d > most) most = d
           if ($1 $2 ~ /nan|inf/) { print "float", NR, "is", $1; exit bad = 1 } }
-        END { print NR, "floats differ by at most", most; exit bad || !NR || most > bound }'
+        END { print NR, "floats differ by at most", most + 0; exit bad || !NR || most > bound }'
 }
 
 # Wait until a command succeeds, at most half a minute.

@@ -9,8 +9,8 @@ setup() {
 }
 
 # Start a run that would take long, and wait until it has done some steps past a checkpoint.
-start_long() { # OPTION...
-    "$DDPM" train --config tiny.json --out long --quiet --set train.steps=1000000 "$@" 3>&- &
+start_long() {
+    "$DDPM" train --config tiny.json --out long --quiet --set train.steps=1000000 3>&- &
     pid=$!
     until_done grep -q '"step":2[1-9]' long/metrics.jsonl
 }

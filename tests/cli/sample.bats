@@ -1,0 +1,198 @@
+#!/usr/bin/env bats
+# Sampling from the command line: what a model may be, what comes out, and that image i depends on
+# the seed and i alone.
+
+setup_file() {
+    # shellcheck source=tests/cli/support.sh
+    source "$BATS_TEST_DIRNAME/support.sh"
+    (enter_folder "$BATS_FILE_TMPDIR" && train >/dev/null)
+}
+
+setup() {
+    # shellcheck source=tests/cli/support.sh
+    source "$BATS_TEST_DIRNAME/support.sh"
+    cd "$BATS_TEST_TMPDIR" || return 1
+    ln -s "$BATS_FILE_TMPDIR/runs" runs
+    ln -s "$BATS_FILE_TMPDIR/tiny.json" tiny.json
+}
+
+sample() { # OPTION...
+    "$DDPM" sample --quiet "$@"
+}
+
+image=$((8 * 8 * 3))
+
+@test "images by the newest run; where they are is printed, and which model, steps and seed" {
+    [ "$("$DDPM" sample -n 4 -o grid.png 2>said)" = grid.png ]
+    [ "$(head -n 1 said)" = "runs/tiny/checkpoints/step-00000040: 4 images by ddpm, 20 steps, seed 0" ]
+    [ "$(sample -n 4 -o again.png 2>&1)" = again.png ]
+    cmp grid.png again.png
+    "$DDPM" sample -n 2 -o x.npy --sampler ddim --steps 7 --eta 0.5 --seed 9 2>said
+    [[ "$(head -n 1 said)" == *": 2 images by ddim, 7 steps, eta 0.5, seed 9" ]]
+    sample -n 2 -o y.npy --sampler ddim --steps 7 --eta 0.5 --seed 10
+    run cmp -s x.npy y.npy
+    [ "$status" -eq 1 ]
+}
+
+@test "-n 4 gives the first four of -n 16, however the batches are split" {
+    sample -n 16 -o all.npy --batch 16
+    sample -n 4 -o four.npy
+    sample -n 16 -o split.npy --batch 3
+    sample -n 16 -o threads.npy --batch 16 --threads 1
+    bytes_of all.npy $((4 * image)) >all.4
+    bytes_of four.npy >four.4
+    [ "$(wc -c <four.4)" -eq $((4 * image)) ]
+    within_one all.4 four.4
+    within_one all.npy split.npy
+    cmp all.npy threads.npy
+    # the images are not all the same: the fifth is no copy of the first
+    bytes_of all.npy | tail -c +$((4 * image + 1)) | head -c "$image" >fifth
+    head -c "$image" all.4 >first
+    run within_one first fifth
+    [ "$status" -ne 0 ]
+}
+
+@test "ddim and dpm++ too: the first of many" {
+    local sampler
+    for sampler in "ddim --steps 5 --eta 1" "dpm++ --steps 5"; do
+        # shellcheck disable=SC2086 # words
+        sample -n 9 -o many.npy --batch 4 --sampler $sampler
+        # shellcheck disable=SC2086
+        sample -n 2 -o few.npy --sampler $sampler
+        bytes_of many.npy $((2 * image)) >many
+        bytes_of few.npy >few
+        within_one many few
+    done
+}
+
+@test "outputs: grid, folder, .npy, .npz, --float" {
+    sample -n 5 -o grid.png
+    sample -n 5 -o folder
+    sample -n 5 -o bytes.npy
+    sample -n 5 -o bytes.npz
+    sample -n 5 -o floats.npy --float
+    head -c 8 grid.png | od -An -tx1 | grep -q '89 50 4e 47 0d 0a 1a 0a'
+    [ "$(cd folder && echo *)" = "000000.png 000001.png 000002.png 000003.png 000004.png" ]
+    head -c 128 bytes.npy | tail -c +11 | grep -q "'descr': '|u1', 'fortran_order': False, 'shape': (5, 8, 8, 3)"
+    head -c 128 floats.npy | tail -c +11 | grep -q "'descr': '<f4', 'fortran_order': False, 'shape': (5, 3, 8, 8)"
+    [ "$(wc -c <bytes.npy)" -eq $((128 + 5 * image)) ]
+    [ "$(wc -c <floats.npy)" -eq $((128 + 4 * 5 * image)) ]
+    grep -q 'arr_0.npy' bytes.npz
+    # round((x + 1) 127.5) of the floats, in the other order, are the bytes
+    bytes_of floats.npy | od -An -v -t f4 -w4 | awk '
+        { i = int((NR - 1) / 192); c = int((NR - 1) / 64) % 3; p = (NR - 1) % 64
+          v = int(($1 + 1) * 127.5 + 0.5); at = i * 192 + p * 3 + c
+          byte[at] = v < 0 ? 0 : v > 255 ? 255 : v }
+        END { for (k = 0; k < NR; k++) print byte[k] }' >from.floats
+    bytes_of bytes.npy | od -An -v -t u1 -w1 | awk '{ print $1 + 0 }' | cmp - from.floats
+    # the members of the .npz are stored: the .npy is in it as it stands
+    [ "$(grep -c . <(cmp -l <(tail -c +$((1 + $(header_of bytes.npz))) bytes.npz | head -c "$(wc -c <bytes.npy)") bytes.npy))" -eq 0 ]
+}
+
+# Bytes before the first member of a ZIP.
+header_of() { # FILE
+    local name extra
+    name=$(od -An -t u2 -j 26 -N 2 "$1")
+    extra=$(od -An -t u2 -j 28 -N 2 "$1")
+    echo $((30 + name + extra))
+}
+
+@test "what sample writes, train reads: a folder, .npy, .npz" {
+    local path
+    sample -n 6 -o images
+    sample -n 6 -o images.npy
+    sample -n 6 -o images.npz
+    for path in images images.npy images.npz; do
+        format=npy
+        [ -d $path ] && format=folder
+        train --out "run-$path" --set data.format=$format --set data.path=$path --set train.steps=3
+    done
+    same_weights run-images.npy run-images.npz
+    same_weights run-images run-images.npy
+}
+
+@test "--noise: x_T from a file" {
+    sample -n 3 -o noise.npy --float --seed 5
+    sample --noise noise.npy -o one.npy --float --sampler ddim --steps 4
+    sample --noise noise.npy -o two.npy --float --sampler ddim --steps 4 --seed 7 --batch 2
+    [ "$(wc -c <one.npy)" -eq "$(wc -c <noise.npy)" ]
+    floats_within 1e-5 one.npy two.npy
+    sample --noise noise.npy -n 1 -o three.npy --float --sampler ddim --steps 4
+    head -c $((128 + 4 * image)) one.npy >first.npy
+    floats_within 1e-5 three.npy first.npy
+    sample -n 3 -o drawn.npy --float --sampler ddim --steps 4
+    run cmp -s drawn.npy one.npy
+    [ "$status" -eq 1 ]
+}
+
+@test "--noise that does not fit is refused" {
+    sample -n 2 -o bytes.npy
+    refuses 3 "--noise bytes.npy" "float32 of shape [N, 3, 8, 8]" -- sample --noise bytes.npy -o x.png
+    refuses 3 "none.npy" -- sample --noise none.npy -o x.png
+    sample -n 2 -o floats.npy --float
+    refuses 2 "--count 3" "floats.npy holds 2" -- sample --noise floats.npy -n 3 -o x.png
+    [ ! -e x.png ]
+}
+
+@test "--spacing: which steps; repeats are dropped, and the real count printed" {
+    local spacing
+    for spacing in linspace leading trailing quadratic; do
+        sample -n 2 -o $spacing.npy --sampler ddim --steps 6 --spacing $spacing
+    done
+    for spacing in leading trailing quadratic; do
+        run cmp -s linspace.npy $spacing.npy
+        [ "$status" -eq 1 ]
+    done
+    run "$DDPM" sample -n 1 -o x.png --sampler ddim --steps 18 --spacing quadratic
+    [ "$status" -eq 0 ]
+    [[ "${lines[0]}" =~ ", "1[0-7]" steps, eta 0" ]]
+    refuses 2 "21" "20" -- sample -n 1 -o x.png --steps 21
+}
+
+@test "--eta, --variance, --no-clip, --raw: each changes the images" {
+    sample -n 1 -o ddim.npy --float --sampler ddim
+    sample -n 1 -o ddpm.npy --float
+    sample -n 1 -o small.npy --float --variance fixed_small
+    sample -n 1 -o unclipped.npy --float --no-clip
+    sample -n 1 -o raw.npy --float --raw
+    [ "$(for file in *.npy; do cksum <"$file"; done | sort -u | wc -l)" -eq 5 ]
+    # over all T steps, ddim with eta 1 is ddpm with the posterior's variance (Song et al. 2021)
+    sample -n 1 -o eta.npy --float --sampler ddim --eta 1
+    floats_within 1e-4 eta.npy small.npy
+    refuses 2 "--variance" "ddim" -- sample -n 1 -o x.png --sampler ddim --variance fixed_small
+}
+
+@test "a model is a run, a checkpoint, a pipeline, a U-Net with its weights: the same images" {
+    local model checkpoint=runs/tiny/checkpoints/step-00000040
+    mkdir pipeline flat
+    cp -r $checkpoint/{model_index.json,unet,scheduler} pipeline
+    cp $checkpoint/unet/* flat
+    for model in runs/tiny runs/tiny/ $checkpoint $checkpoint/ runs/tiny/checkpoints/latest pipeline; do
+        sample --model "$model" -n 2 -o "$(echo "$model" | tr / -).npy" --sampler ddim --steps 5
+    done
+    for model in ./*.npy; do cmp ./pipeline.npy "$model"; done
+    # a U-Net alone does not say what chain it was trained for: diffusers' default, T = 1000
+    sample --model flat -n 1 -o flat.png --sampler ddim --steps 5
+    sample --model $checkpoint/unet -n 1 -o unet.png --sampler ddim --steps 5
+    cmp flat.png unet.png
+    run "$DDPM" info pipeline
+    [ "$status" -eq 0 ]
+    [[ "$output" == "pipeline: a diffusers folder"* ]]
+    run "$DDPM" info flat
+    [ "$status" -eq 0 ]
+    refuses 2 "--raw" "pipeline" -- sample --model pipeline -n 1 -o x.png --raw
+    refuses 3 "nowhere" -- sample --model nowhere -n 1 -o x.png
+    mkdir empty
+    refuses 3 "empty" "model_index.json" -- sample --model empty -n 1 -o x.png
+}
+
+@test "interrupted: 130, and no output" {
+    "$DDPM" sample -n 100000 --batch 4 -o x.npy 2>err 3>&- &
+    pid=$!
+    until_done grep -q '1/' err
+    kill -INT $pid
+    status=0
+    wait $pid || status=$?
+    [ $status -eq 130 ]
+    [ ! -e x.npy ]
+}
