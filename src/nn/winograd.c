@@ -10,15 +10,12 @@
  * channels, whose part of the filter it transforms itself and never writes to memory. Even a
  * prepared filter is no faster then: 256 channels at 4x4, batch 16, take 1.06 ms of one core so,
  * 1.8 ms with it.
- *
- * Gradient of the filter: the adjoint, 36 products [c_in, tiles] x [tiles, c_out] over chunks of
- * tiles, then transformed back. A task is a frequency and a panel and goes over all tiles: there
- * is nothing to add up between threads.
  */
 #include "nn/winograd.h"
 
 #include "base/parallel.h"
 #include "nn/winograd_product.h"
+#include "nn/winograd_tiles.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -28,18 +25,17 @@ enum {
     TILE = WINOGRAD_TILE,
     WINDOW = WINOGRAD_WINDOW,
     PANEL = WINOGRAD_PANEL,
-    TAPS = 9,
+    M_TILE = WINOGRAD_FREQUENCIES * WINOGRAD_PANEL,
     BLOCK_TILES = 48,
-    CHUNK_FLOATS = 1 << 18,
     PLANE_GAP = 16, /* keeps 36 planes from sharing the same few lines of the cache */
 };
 
 typedef struct {
     ConvDims d;
-    int down, across, tiles; /* tiles of an image's column and row, and of the batch */
-    int panels;              /* of output channels */
-    size_t v_row;            /* floats of a transformed input tile in one plane */
-    size_t u_rows;           /* input channels in a panel of the transformed filter */
+    WinogradTiles tiles;
+    int panels;    /* of output channels */
+    size_t v_row;  /* floats of a transformed input tile in one plane */
+    size_t u_rows; /* input channels in a panel of the transformed filter */
     size_t u_plane;
 } Layout;
 
@@ -60,9 +56,7 @@ static size_t round_up(int a, int step)
 
 static Layout layout_of(const ConvDims *d)
 {
-    Layout l = {.d = *d};
-    l.down = divide_up(d->h, TILE), l.across = divide_up(d->w, TILE);
-    l.tiles = d->n * l.down * l.across;
+    Layout l = {.d = *d, .tiles = winograd_tiles(d)};
     l.panels = divide_up(d->c_out, PANEL);
     l.v_row = round_up(d->c_in, SIMD_LANES);
     l.u_rows = round_up(d->c_in, WINOGRAD_ROW_STEP);
@@ -71,12 +65,11 @@ static Layout layout_of(const ConvDims *d)
 }
 
 /* The transformed tiles of a block: element (f, t, c) of the inputs at v[f v_plane + t v_row + c],
- * (f, panel, t, o) of the outputs or their gradients at m[f m_plane + (panel rows + t) m_tile + o].
- * Outputs have a tile in one piece, since it is read at once by the transform; gradients have a
- * plane in one piece, since it is read by a product. */
+ * (f, panel, t, o) of the outputs at m[(panel rows + t) M_TILE + f PANEL + o], a tile in one piece,
+ * since it is read at once by its transform. */
 typedef struct {
     float *v, *m;
-    size_t v_plane, m_plane, m_tile, rows;
+    size_t v_plane, rows;
 } Tiles;
 
 static size_t v_plane(const Layout *l, int tiles)
@@ -84,53 +77,14 @@ static size_t v_plane(const Layout *l, int tiles)
     return round_up(tiles, WINOGRAD_ROW_STEP) * l->v_row + PLANE_GAP;
 }
 
-static size_t m_plane(int panels, int tiles)
+static size_t m_size(int panels, int tiles)
 {
-    return round_up(tiles, WINOGRAD_ROW_STEP) * (size_t)panels * PANEL + PLANE_GAP;
+    return round_up(tiles, WINOGRAD_ROW_STEP) * (size_t)panels * M_TILE;
 }
 
-static Tiles output_tiles(float *v, float *m, const Layout *l, int tiles)
+static Tiles tiles_at(float *v, float *m, const Layout *l, int tiles)
 {
-    return (Tiles){.v = v,
-                   .m = m,
-                   .v_plane = v_plane(l, tiles),
-                   .m_plane = PANEL,
-                   .m_tile = FREQUENCIES * PANEL,
-                   .rows = round_up(tiles, WINOGRAD_ROW_STEP)};
-}
-
-static Tiles gradient_tiles(float *v, float *m, const Layout *l, int tiles)
-{
-    return (Tiles){.v = v,
-                   .m = m,
-                   .v_plane = v_plane(l, tiles),
-                   .m_plane = m_plane(l->panels, tiles),
-                   .m_tile = PANEL,
-                   .rows = round_up(tiles, WINOGRAD_ROW_STEP)};
-}
-
-typedef struct {
-    int image, row, column; /* of the tile's first output pixel */
-} Place;
-
-static Place place_of(const Layout *l, int tile)
-{
-    int in_image = tile % (l->down * l->across);
-    return (Place){tile / (l->down * l->across), in_image / l->across * TILE,
-                   in_image % l->across * TILE};
-}
-
-/* pixel[size i + j]: pixel (i,j) of the square at p in x [n,h,w,c], or zeros. */
-static void square(const float **pixel, const float *x, const float *zeros, const Layout *l, int c,
-                   Place p, int size)
-{
-    for (int i = 0; i < size; i++)
-        for (int j = 0; j < size; j++) {
-            int row = p.row + i, column = p.column + j;
-            bool inside = row >= 0 && row < l->d.h && column >= 0 && column < l->d.w;
-            size_t at = (size_t)((p.image * l->d.h + row) * l->d.w + column) * (size_t)c;
-            pixel[size * i + j] = inside ? x + at : zeros;
-        }
+    return (Tiles){v, m, v_plane(l, tiles), round_up(tiles, WINOGRAD_ROW_STEP)};
 }
 
 /* Tiles first .. first+count-1 of x into rows from `to` on. */
@@ -139,26 +93,10 @@ static void transform_inputs(Tiles t, int to, const float *x, const float *zeros
 {
     const float *pixel[WINDOW * WINDOW];
     for (int i = 0; i < count; i++) {
-        Place p = place_of(l, first + i);
+        WinogradPlace p = winograd_place(&l->tiles, first + i);
         p.row--, p.column--;
-        square(pixel, x, zeros, l, l->d.c_in, p, WINDOW);
+        winograd_square(pixel, x, zeros, &l->tiles, l->d.c_in, p, WINDOW);
         winograd_input(t.v + (size_t)(to + i) * l->v_row, t.v_plane, pixel, l->d.c_in);
-    }
-}
-
-/* The same for the gradient of the outputs. */
-static void transform_gradients(Tiles t, int to, const float *dy, const float *zeros,
-                                const Layout *l, int first, int count)
-{
-    const float *pixel[TILE * TILE];
-    for (int i = 0; i < count; i++) {
-        square(pixel, dy, zeros, l, l->d.c_out, place_of(l, first + i), TILE);
-        for (int panel = 0; panel < l->panels; panel++) {
-            float *m = t.m + ((size_t)panel * t.rows + (size_t)(to + i)) * t.m_tile;
-            winograd_output_adjoint(m, t.m_plane, pixel,
-                                    min_int(PANEL, l->d.c_out - panel * PANEL));
-            for (int k = 0; k < TILE * TILE; k++) pixel[k] += PANEL;
-        }
     }
 }
 
@@ -176,9 +114,9 @@ static void multiply(Tiles t, const float *u, size_t u_plane, const Layout *l, R
                                  .step = 1,
                                  .b = u + (size_t)f * u_plane + (size_t)panel * l->u_rows * PANEL,
                                  .rows = r.tiles,
-                                 .c_row = t.m_tile,
+                                 .c_row = M_TILE,
                                  .depth = l->d.c_in};
-            float *m = t.m + (size_t)f * t.m_plane + (size_t)panel * t.rows * t.m_tile;
+            float *m = t.m + f * PANEL + (size_t)panel * t.rows * M_TILE;
             winograd_product(m, p, false);
         }
 }
@@ -187,7 +125,7 @@ static void transform_outputs(float *y, Tiles t, ConvAdd add, const Layout *l, R
 {
     size_t c = (size_t)l->d.c_out;
     for (int i = 0; i < r.tiles; i++) {
-        Place p = place_of(l, r.tile + i);
+        WinogradPlace p = winograd_place(&l->tiles, r.tile + i);
         size_t pixel = (size_t)((p.image * l->d.h + p.row) * l->d.w + p.column) * c;
         for (int panel = 0; panel < r.panels; panel++) {
             size_t o = (size_t)(r.panel + panel) * PANEL;
@@ -200,7 +138,7 @@ static void transform_outputs(float *y, Tiles t, ConvAdd add, const Layout *l, R
                                .rows = min_int(TILE, l->d.h - p.row),
                                .columns = min_int(TILE, l->d.w - p.column),
                                .channels = min_int(PANEL, (int)(c - o))};
-            winograd_output(to, t.m + ((size_t)panel * t.rows + (size_t)i) * t.m_tile, t.m_plane);
+            winograd_output(to, t.m + ((size_t)panel * t.rows + (size_t)i) * M_TILE, PANEL);
         }
     }
 }
@@ -231,14 +169,14 @@ static void forward_blocks(float *y, const float *x, const float *u, ConvAdd add
                            float *scratch)
 {
     size_t v_size = FREQUENCIES * v_plane(l, BLOCK_TILES);
-    size_t size = v_size + FREQUENCIES * m_plane(l->panels, BLOCK_TILES);
+    size_t size = v_size + m_size(l->panels, BLOCK_TILES);
     float *zeros = scratch;
     memset(zeros, 0, l->v_row * sizeof *zeros);
 #pragma omp parallel for schedule(dynamic)
-    for (int first = 0; first < l->tiles; first += BLOCK_TILES) {
-        Range r = {first, min_int(BLOCK_TILES, l->tiles - first), 0, l->panels};
+    for (int first = 0; first < l->tiles.count; first += BLOCK_TILES) {
+        Range r = {first, min_int(BLOCK_TILES, l->tiles.count - first), 0, l->panels};
         float *own = scratch + l->v_row + (size_t)parallel_thread() * size;
-        Tiles t = output_tiles(own, own + v_size, l, BLOCK_TILES);
+        Tiles t = tiles_at(own, own + v_size, l, BLOCK_TILES);
         transform_inputs(t, 0, x, zeros, l, first, r.tiles);
         multiply(t, u, l->u_plane, l, r);
         transform_outputs(y, t, add, l, r);
@@ -247,7 +185,7 @@ static void forward_blocks(float *y, const float *x, const float *u, ConvAdd add
 
 static size_t forward_blocks_scratch(const Layout *l)
 {
-    size_t size = FREQUENCIES * (v_plane(l, BLOCK_TILES) + m_plane(l->panels, BLOCK_TILES));
+    size_t size = FREQUENCIES * v_plane(l, BLOCK_TILES) + m_size(l->panels, BLOCK_TILES);
     return l->v_row + (size_t)parallel_threads() * size;
 }
 
@@ -259,19 +197,21 @@ static size_t panel_plane(const Layout *l)
 static void forward_panels(float *y, const float *x, const float *w, ConvAdd add, const Layout *l,
                            float *scratch)
 {
-    float *zeros = scratch, *v = zeros + l->v_row, *rest = v + FREQUENCIES * v_plane(l, l->tiles);
+    float *zeros = scratch, *v = zeros + l->v_row,
+          *rest = v + FREQUENCIES * v_plane(l, l->tiles.count);
     size_t u_size = FREQUENCIES * panel_plane(l);
-    size_t size = u_size + FREQUENCIES * m_plane(1, l->tiles);
+    size_t size = u_size + m_size(1, l->tiles.count);
     memset(zeros, 0, l->v_row * sizeof *zeros);
 #pragma omp parallel
     {
         float *u = rest + (size_t)parallel_thread() * size;
-        Tiles t = output_tiles(v, u + u_size, l, l->tiles);
+        Tiles t = tiles_at(v, u + u_size, l, l->tiles.count);
 #pragma omp for schedule(static)
-        for (int tile = 0; tile < l->tiles; tile++) transform_inputs(t, tile, x, zeros, l, tile, 1);
+        for (int tile = 0; tile < l->tiles.count; tile++)
+            transform_inputs(t, tile, x, zeros, l, tile, 1);
 #pragma omp for schedule(dynamic)
         for (int panel = 0; panel < l->panels; panel++) {
-            Range r = {0, l->tiles, panel, 1};
+            Range r = {0, l->tiles.count, panel, 1};
             transform_filter(u, panel_plane(l), w, l, panel, 0, l->d.c_in);
             multiply(t, u, panel_plane(l), l, r);
             transform_outputs(y, t, add, l, r);
@@ -281,13 +221,13 @@ static void forward_panels(float *y, const float *x, const float *w, ConvAdd add
 
 static size_t forward_panels_scratch(const Layout *l)
 {
-    size_t own = FREQUENCIES * (panel_plane(l) + m_plane(1, l->tiles));
-    return l->v_row + FREQUENCIES * v_plane(l, l->tiles) + (size_t)parallel_threads() * own;
+    size_t own = FREQUENCIES * panel_plane(l) + m_size(1, l->tiles.count);
+    return l->v_row + FREQUENCIES * v_plane(l, l->tiles.count) + (size_t)parallel_threads() * own;
 }
 
 static bool by_panels(const Layout *l)
 {
-    return l->tiles <= l->d.c_out;
+    return l->tiles.count <= l->d.c_out;
 }
 
 size_t winograd_prepared_size(const ConvDims *d)
@@ -320,76 +260,4 @@ void winograd_forward(float *y, const float *x, const float *w, const float *pre
     float *u = scratch + forward_blocks_scratch(&l);
     if (!prepared) prepare(u, w, &l);
     forward_blocks(y, x, prepared ? prepared : u, add, &l, scratch);
-}
-
-/* Tiles of a chunk: what CHUNK_FLOATS hold of inputs and outputs. */
-static int chunk_tiles(const Layout *l)
-{
-    size_t tile = FREQUENCIES * (l->v_row + (size_t)l->panels * PANEL);
-    int tiles = (int)(CHUNK_FLOATS / tile) / PANEL * PANEL;
-    return min_int(l->tiles, tiles < PANEL ? PANEL : tiles);
-}
-
-static void multiply_gradients(float *du, Tiles t, const Layout *l, int count, bool accumulate)
-{
-#pragma omp for schedule(static)
-    for (int task = 0; task < FREQUENCIES * l->panels; task++) {
-        size_t f = (size_t)(task / l->panels), panel = (size_t)(task % l->panels);
-        WinogradProduct p = {.a = t.v + f * t.v_plane,
-                             .row = 1,
-                             .step = l->v_row,
-                             .b = t.m + f * t.m_plane + panel * t.rows * t.m_tile,
-                             .rows = l->d.c_in,
-                             .c_row = PANEL,
-                             .depth = count};
-        winograd_product(du + f * l->u_plane + panel * l->u_rows * PANEL, p, accumulate);
-    }
-}
-
-static void filter_from_gradients(float *dw, const float *du, const Layout *l)
-{
-    size_t c_in = (size_t)l->d.c_in, c_out = (size_t)l->d.c_out;
-#pragma omp for schedule(static)
-    for (size_t c = 0; c < c_in; c++)
-        for (int panel = 0; panel < l->panels; panel++)
-            winograd_filter_adjoint(dw + c * c_out + panel * PANEL, c_in * c_out,
-                                    du + ((size_t)panel * l->u_rows + c) * PANEL, l->u_plane,
-                                    min_int(PANEL, l->d.c_out - panel * PANEL));
-}
-
-static size_t zeros_size(const Layout *l)
-{
-    return l->v_row + (size_t)l->panels * PANEL;
-}
-
-size_t winograd_backward_weight_scratch(const ConvDims *d)
-{
-    Layout l = layout_of(d);
-    int tiles = chunk_tiles(&l);
-    return zeros_size(&l) +
-           FREQUENCIES * (v_plane(&l, tiles) + m_plane(l.panels, tiles) + l.u_plane);
-}
-
-void winograd_backward_weight(float *dw, const float *dy, const float *x, const ConvDims *d,
-                              float *scratch)
-{
-    Layout l = layout_of(d);
-    int chunk = chunk_tiles(&l);
-    float *zeros = scratch, *v = zeros + zeros_size(&l), *m = v + FREQUENCIES * v_plane(&l, chunk);
-    float *du = m + FREQUENCIES * m_plane(l.panels, chunk);
-    Tiles t = gradient_tiles(v, m, &l, chunk);
-    memset(zeros, 0, zeros_size(&l) * sizeof *zeros);
-#pragma omp parallel
-    {
-        for (int first = 0; first < l.tiles; first += chunk) {
-            int count = min_int(chunk, l.tiles - first);
-#pragma omp for schedule(static)
-            for (int i = 0; i < count; i++) {
-                transform_inputs(t, i, x, zeros, &l, first + i, 1);
-                transform_gradients(t, i, dy, zeros, &l, first + i, 1);
-            }
-            multiply_gradients(du, t, &l, count, first > 0);
-        }
-        filter_from_gradients(dw, du, &l);
-    }
 }
