@@ -6,9 +6,12 @@
 #include "data/grid.h"
 #include "data/pixels.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 static bool ends_with(const char *path, const char *ending)
 {
@@ -39,6 +42,30 @@ static size_t image_floats(const SampleOutput *o)
     return (size_t)o->height * (size_t)o->width * (size_t)o->channels;
 }
 
+/* What `path` would be made in: the nearest folder above it that there is. */
+static void nearest_folder(char folder[FILE_PATH], const char *path)
+{
+    file_parent(folder, path);
+    while (!file_exists(folder)) {
+        char below[FILE_PATH];
+        memcpy(below, folder, sizeof below);
+        file_parent(folder, below);
+    }
+}
+
+/* Asked before the hours of sampling, not after them. */
+static bool check_writable(const SampleOutput *o, Err *err)
+{
+    char folder[FILE_PATH];
+    if (file_is_folder(o->path))
+        snprintf(folder, sizeof folder, "%s", o->path);
+    else
+        nearest_folder(folder, o->path);
+    if (access(folder, W_OK | X_OK) == 0) return true;
+    return err_set(err, ERR_FAILED, "--output %s: cannot write in the folder %s: %s", o->path,
+                   folder, strerror(errno));
+}
+
 bool sample_output_check(const SampleOutput *o, Err *err)
 {
     char parent[FILE_PATH];
@@ -50,6 +77,7 @@ bool sample_output_check(const SampleOutput *o, Err *err)
     if (o->kind == OUTPUT_FOLDER && file_exists(o->path) && !file_is_folder(o->path))
         return err_set(err, ERR_USAGE, "--output %s is a file, and no ending says of which kind",
                        o->path);
+    if (!check_writable(o, err)) return false;
     if (o->kind != OUTPUT_GRID) return true;
     Image grid = {0};
     GridDims dims = {o->count, o->height, o->width, o->channels, o->columns};
@@ -106,21 +134,34 @@ static bool write_grid(const SampleOutput *o, const float *images, Err *err)
     return ok;
 }
 
-static bool write_folder(const SampleOutput *o, const float *images, Err *err)
+static bool write_images(const char *folder, const SampleOutput *o, const float *images, Err *err)
 {
     char path[FILE_PATH];
     Image image;
-    if (!file_make_folder(o->path, err) ||
-        !image_new(&image, o->height, o->width, o->channels, err))
+    if (!file_make_folder(folder, err) || !image_new(&image, o->height, o->width, o->channels, err))
         return false;
     bool ok = true;
     for (int i = 0; ok && i < o->count; i++) {
         pixels_to_bytes(image.pixels, images + (size_t)i * image_floats(o), image_floats(o));
-        ok = file_path(path, err, "%s/%06d.png", o->path, i) &&
+        ok = file_path(path, err, "%s/%06d.png", folder, i) &&
              image_write(path, &image, NULL, 0, err);
     }
     image_release(&image);
     return ok;
+}
+
+/* A new folder appears with all its images, or not at all. */
+static bool write_folder(const SampleOutput *o, const float *images, Err *err)
+{
+    char whole[FILE_PATH], temporary[FILE_PATH];
+    if (file_is_folder(o->path)) return write_images(o->path, o, images, err);
+    if (!file_path(whole, err, "%s", o->path)) return false;
+    for (size_t end = strlen(whole); end > 1 && whole[end - 1] == '/'; end--) whole[end - 1] = '\0';
+    if (!file_path(temporary, err, "%s.%ld.tmp", whole, (long)getpid())) return false;
+    if (write_images(temporary, o, images, err) && file_rename(temporary, whole, err)) return true;
+    Err ignored;
+    file_remove(temporary, &ignored);
+    return false;
 }
 
 bool sample_output_write(const SampleOutput *o, const float *images, Err *err)

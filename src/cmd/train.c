@@ -100,6 +100,8 @@ static bool fresh_config(Train *t, Err *err)
     if (!read_config(&t->config, t->name, o->config, err) || !apply_options(&t->config, o, err))
         return false;
     if (!o->out) return new_folder(t, err);
+    if (file_exists(o->out) && !file_is_folder(o->out))
+        return err_set(err, ERR_USAGE, "--out %s is a file; name a folder", o->out);
     /* --resume=auto: a run that was stopped before its first checkpoint starts again */
     bool may = o->overwrite || o->dry_run || o->resume == RESUME_AUTO;
     if (run_exists(o->out) && !may)

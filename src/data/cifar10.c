@@ -44,6 +44,8 @@ static bool count_records(int *count, const char *path, Err *err)
         return err_set(err, ERR_DATA,
                        "%s: record %zu ends after %zu of its %d bytes; fetch the file again", path,
                        records, rest, CIFAR10_RECORD);
+    if (records == 0)
+        return err_set(err, ERR_DATA, "%s: holds no record; fetch the file again", path);
     if (records > (size_t)(INT_MAX - *count))
         return err_set(err, ERR_DATA, "%s: %zu records are more than can be counted", path,
                        records);
@@ -89,7 +91,6 @@ static bool read_files(Dataset *set, const char *folder, const FileList *list, E
         if (!file_path(path, err, "%s%s%s", folder, *folder ? "/" : "", list->names[i]) ||
             !count_records(&set->count, path, err))
             return false;
-    if (set->count == 0) return err_set(err, ERR_DATA, "%s: holds no record", path);
     if (!dataset_allocate(set, true, path, err)) return false;
     for (size_t i = 0; i < list->count; i++)
         if (!file_path(path, err, "%s%s%s", folder, *folder ? "/" : "", list->names[i]) ||

@@ -137,6 +137,27 @@ static bool check_absent(const Json *json, const char *origin, Err *err)
     return true;
 }
 
+/* Samplers of the same chain: q(x_t | x_0) follows from the betas for all of them. Others (of
+ * score-based or consistency models) have keys of the same names that mean something else. */
+static bool check_class(const Json *json, const char *origin, Err *err)
+{
+    static const char *const classes[] = {
+        "DDPMScheduler",
+        "DDIMScheduler",
+        "PNDMScheduler",
+        "DEISMultistepScheduler",
+        "DPMSolverMultistepScheduler",
+        "DPMSolverSinglestepScheduler",
+        "UniPCMultistepScheduler",
+    };
+    const Json *value = json_get(json, "_class_name");
+    if (!value) return true;
+    for (size_t i = 0; json_type(value) == JSON_STRING && i < sizeof classes / sizeof *classes; i++)
+        if (strcmp(classes[i], json_string(value)) == 0) return true;
+    return refuse(origin, "_class_name", value,
+                  "that of a chain with betas, such as DDPMScheduler or DDIMScheduler", err);
+}
+
 bool scheduler_read(DiffusionConfig *config, bool *clip, const Json *json, const char *origin,
                     Err *err)
 {
@@ -145,7 +166,7 @@ bool scheduler_read(DiffusionConfig *config, bool *clip, const Json *json, const
     if (json_type(json) != JSON_OBJECT)
         return err_set(err, ERR_DATA, "%s: holds %s, not the object of a scheduler", origin,
                        json_type_name(json_type(json)));
-    if (!check_absent(json, origin, err) ||
+    if (!check_class(json, origin, err) || !check_absent(json, origin, err) ||
         !read_name(&schedule, SCHEDULE_LINEAR, SCHEDULES, COUNT_SCHEDULES, json, "beta_schedule",
                    origin, err) ||
         !read_name(&prediction, PREDICT_EPSILON, PREDICTIONS, COUNT_PREDICTIONS, json,

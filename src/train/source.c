@@ -106,6 +106,27 @@ static bool read_scheduler(Source *s, const char *folder, Err *err)
     return ok;
 }
 
+/* A pipeline with more to it than a network and a chain (a decoder of latents, a text encoder)
+ * means something else by the network's output. */
+static bool check_index(const char *path, Err *err)
+{
+    Json *json;
+    if (!json_read(&json, path, err)) return false;
+    bool ok = json_type(json) == JSON_OBJECT ||
+              err_set(err, ERR_DATA, "%s: holds %s, not the object of a pipeline", path,
+                      json_type_name(json_type(json)));
+    for (const Json *part = ok ? json_first(json) : NULL; ok && part; part = json_next(part)) {
+        const char *key = json_key(part);
+        if (key[0] != '_' && strcmp(key, "unet") != 0 && strcmp(key, "scheduler") != 0)
+            ok = err_set(err, ERR_DATA,
+                         "%s: the pipeline has a part %s; only those of a unet and a scheduler are "
+                         "supported",
+                         path, key);
+    }
+    json_free(json);
+    return ok;
+}
+
 /* The folder of the U-Net's config.json and weights: `folder`/unet, or `folder` itself. */
 static bool open_diffusers(Source *s, const char *folder, const char *unet, Err *err)
 {
@@ -155,7 +176,7 @@ bool source_open(Source *s, const char *path, Err *err)
         return false;
     if (checkpoint_is(path)) return open_checkpoint(s, path, err);
     if (checkpoint_exists(path)) return open_latest(s, path, err);
-    if (file_exists(index)) return open_diffusers(s, path, unet, err);
+    if (file_exists(index)) return check_index(index, err) && open_diffusers(s, path, unet, err);
     if (has_class(flat, "UNet2DModel")) return open_diffusers(s, path, path, err);
     return err_set(err, ERR_DATA,
                    "%s: neither a run with a checkpoint, nor a checkpoint (ddpm.json), nor a "

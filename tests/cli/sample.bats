@@ -5,7 +5,7 @@
 setup_file() {
     # shellcheck source=tests/cli/support.sh
     source "$BATS_TEST_DIRNAME/support.sh"
-    (enter_folder "$BATS_FILE_TMPDIR" && train >/dev/null)
+    (enter_folder "$BATS_FILE_TMPDIR" && train --set train.sample_every=0 >/dev/null)
 }
 
 setup() {

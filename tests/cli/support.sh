@@ -6,8 +6,8 @@ DDPM=${DDPM:-$(dirname "$BATS_TEST_DIRNAME")/../ddpm}
 # Waiting threads that spin make work this small many times slower on a busy machine.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 
-enter_folder() { # [FOLDER]
-    cd "${1:-$BATS_TEST_TMPDIR}" || return 1
+enter_folder() { # FOLDER
+    cd "$1" || return 1
     cat >tiny.json <<'END'
 {
   "data": { "format": "shapes", "flip": true },
@@ -92,7 +92,7 @@ make_cifar() { # FOLDER
     for name in data_batch_1 data_batch_2 test_batch; do
         for label in 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9; do
             # shellcheck disable=SC2059 # the label is a byte
-            printf "\\$label"
+            printf "\\$(printf %03o "$label")"
             head -c 3072 /dev/urandom
         done >"$1/$name.bin"
     done

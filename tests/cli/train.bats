@@ -5,7 +5,7 @@
 setup() {
     # shellcheck source=tests/cli/support.sh
     source "$BATS_TEST_DIRNAME/support.sh"
-    enter_folder
+    enter_folder "$BATS_TEST_TMPDIR"
 }
 
 # Start a run that would take long, and wait until it has done some steps past a checkpoint.
