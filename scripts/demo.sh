@@ -35,5 +35,4 @@ else
     data=(--set data.format=shapes)
 fi
 "$ddpm" train --config "$root/configs/demo.json" --out "$run" "${data[@]}" "$@"
-"$ddpm" sample --model "$run" -n 64 -o "$run/grid.png"
-echo "$run/grid.png"
+"$ddpm" sample --model "$run" -n 64 -o "$run/grid.png" # prints the path
