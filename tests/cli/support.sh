@@ -61,15 +61,19 @@ within_one() { # FILE FILE
     [ "$(wc -c <"$1")" -eq "$(wc -c <"$2")" ]
     [ -s "$1" ]
     { cmp -l "$1" "$2" || true; } | awk '
-        function value(octal) { return int(octal / 100) * 64 + int(octal / 10) % 10 * 8 + octal % 10 }
-        { d = value($2) - value($3); if (d > 1 || d < -1) { print "byte", $1, "is off by", d; bad = 1 } }
+        function value(octal) {
+            return int(octal / 100) * 64 + int(octal / 10) % 10 * 8 + octal % 10
+        }
+        { d = value($2) - value($3) }
+        d > 1 || d < -1 { print "byte", $1, "is off by", d; bad = 1 }
         END { exit bad }'
 }
 
 # Two .npy files of as many floats agree within a bound; NaN does not.
 floats_within() { # BOUND FILE FILE
     [ "$(wc -c <"$2")" -eq "$(wc -c <"$3")" ]
-    paste <(od -An -v -t f4 -w4 -j 128 "$2") <(od -An -v -t f4 -w4 -j 128 "$3") | awk -v bound="$1" '
+    paste <(od -An -v -t f4 -w4 -j 128 "$2") <(od -An -v -t f4 -w4 -j 128 "$3") |
+        awk -v bound="$1" '
         { d = $1 - $2; if (d < 0) d = -d; if (d > most) most = d
           if ($1 $2 ~ /nan|inf/) { print "float", NR, "is", $1; exit bad = 1 } }
         END { print NR, "floats differ by at most", most + 0; exit bad || !NR || most > bound }'
