@@ -59,6 +59,7 @@ static int help(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    parallel_wait_briefly(argv);
     parallel_setup(0);
     if (argc < 2) return usage(stderr);
     const char *name = argv[1];

@@ -12,6 +12,13 @@
  * (0: OMP_NUM_THREADS, or else all cores) and keeps BLAS at one thread inside each. */
 void parallel_setup(int threads);
 
+/* Start the program anew, once, so that threads that wait for others do so on their core for some
+ * microseconds only, then sleep: OpenMP reads how long before main, and by default it is so long
+ * that on cores shared with other programs training slows down by a factor of three (alone it makes
+ * no difference that can be measured). Does nothing where the environment says what it wants
+ * (OMP_WAIT_POLICY, GOMP_SPINCOUNT). The first line of main. */
+void parallel_wait_briefly(char **argv);
+
 int parallel_threads(void); /* as many as a parallel region may have */
 int parallel_thread(void);  /* the calling thread's index, 0 .. parallel_threads()-1 */
 
