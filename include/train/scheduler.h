@@ -12,7 +12,8 @@
  * memory. */
 Json *scheduler_write(const DiffusionConfig *config, bool clip, Err *err);
 
-/* A missing key means diffusers' default. What this program does not have is refused by name, as
+/* A missing key means diffusers' default, trained_betas as scheduler_write makes them are known
+ * again. What this program does not have is refused by name, as
  * ERR_DATA; `origin` is the file. */
 bool scheduler_read(DiffusionConfig *config, bool *clip, const Json *json, const char *origin,
                     Err *err);

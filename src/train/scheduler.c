@@ -2,6 +2,8 @@
 
 #include "diffusion/schedule.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,10 +109,55 @@ static bool read_number(double *out, double missing, double least, double most, 
     const Json *value = json_get(json, key);
     *out = missing;
     if (!value) return true;
+    char wanted[64];
+    snprintf(wanted, sizeof wanted, "a number from %g to %g", least, most);
     if (json_type(value) != JSON_NUMBER || json_number(value) < least || json_number(value) > most)
-        return refuse(origin, key, value, "a number in its range", err);
+        return refuse(origin, key, value, wanted, err);
     *out = json_number(value);
     return true;
+}
+
+static bool read_timesteps(int *out, const Json *json, const char *origin, Err *err)
+{
+    const char *key = "num_train_timesteps";
+    const Json *value = json_get(json, key);
+    uint64_t whole = 1000;
+    char wanted[64];
+    snprintf(wanted, sizeof wanted, "a whole number from 2 to %d", SCHEDULE_MAX_T);
+    if (value && (json_type(value) != JSON_NUMBER || !json_whole(&whole, value, SCHEDULE_MAX_T) ||
+                  whole < 2))
+        return refuse(origin, key, value, wanted, err);
+    *out = (int)whole;
+    return true;
+}
+
+/* The list is beta_1 .. beta_T of the schedule. */
+static bool betas_are(ScheduleKind schedule, const DiffusionConfig *config, const Json *list)
+{
+    int t = 1, T = config->timesteps;
+    if (json_count(list) != (size_t)T) return false;
+    for (const Json *beta = json_first(list); beta; beta = json_next(beta), t++) {
+        double wanted = schedule == SCHEDULE_JSD ? 1.0 / (T - t + 1) : config->beta_end;
+        if (json_type(beta) != JSON_NUMBER || fabs(json_number(beta) - wanted) > 1e-12 * wanted)
+            return false;
+    }
+    return true;
+}
+
+/* trained_betas, where there are any, take the place of beta_schedule. Those that scheduler_write
+ * writes are known again. */
+static bool read_betas(ScheduleKind *schedule, const DiffusionConfig *config, const Json *json,
+                       const char *origin, Err *err)
+{
+    const char *key = "trained_betas";
+    const Json *list = json_get(json, key);
+    if (!list || json_type(list) == JSON_NULL) return true;
+    *schedule = SCHEDULE_CONSTANT;
+    if (json_type(list) == JSON_LIST && betas_are(*schedule, config, list)) return true;
+    *schedule = SCHEDULE_JSD;
+    if (json_type(list) == JSON_LIST && betas_are(*schedule, config, list)) return true;
+    return refuse(origin, key, list,
+                  "null, or num_train_timesteps times beta_end, or 1/T, 1/(T-1), ..., 1", err);
 }
 
 static bool read_flag(bool *out, bool missing, const Json *json, const char *key,
@@ -127,7 +174,7 @@ static bool read_flag(bool *out, bool missing, const Json *json, const char *key
 /* Keys that would change the chain and that we do not have; missing, null or false is fine. */
 static bool check_absent(const Json *json, const char *origin, Err *err)
 {
-    static const char *const keys[] = {"trained_betas", "thresholding", "rescale_betas_zero_snr"};
+    static const char *const keys[] = {"thresholding", "rescale_betas_zero_snr"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const Json *value = json_get(json, keys[i]);
         if (!value || json_type(value) == JSON_NULL) continue;
@@ -162,7 +209,7 @@ bool scheduler_read(DiffusionConfig *config, bool *clip, const Json *json, const
                     Err *err)
 {
     int schedule, prediction, variance;
-    double timesteps;
+    double range;
     if (json_type(json) != JSON_OBJECT)
         return err_set(err, ERR_DATA, "%s: holds %s, not the object of a scheduler", origin,
                        json_type_name(json_type(json)));
@@ -173,16 +220,16 @@ bool scheduler_read(DiffusionConfig *config, bool *clip, const Json *json, const
                    "prediction_type", origin, err) ||
         !read_name(&variance, VARIANCE_FIXED_SMALL, VARIANCES, COUNT_VARIANCES, json,
                    "variance_type", origin, err) ||
-        !read_number(&timesteps, 1000, 2, SCHEDULE_MAX_T, json, "num_train_timesteps", origin,
-                     err) ||
+        !read_timesteps(&config->timesteps, json, origin, err) ||
         !read_number(&config->beta_start, 1e-4, 0, 1, json, "beta_start", origin, err) ||
         !read_number(&config->beta_end, 0.02, 0, 1, json, "beta_end", origin, err) ||
-        !read_flag(clip, true, json, "clip_sample", origin, err))
+        !read_flag(clip, true, json, "clip_sample", origin, err) ||
+        (*clip && !read_number(&range, 1, 1, 1, json, "clip_sample_range", origin, err)))
         return false;
     config->schedule = (ScheduleKind)schedule;
+    if (!read_betas(&config->schedule, config, json, origin, err)) return false;
     config->prediction = (Prediction)prediction;
     config->variance = (Variance)variance;
     config->loss = LOSS_SIMPLE;
-    config->timesteps = (int)timesteps;
     return schedule_check(config, err) || err_prefix(err, "%s", origin);
 }

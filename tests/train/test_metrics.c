@@ -1,0 +1,131 @@
+#include "support.h"
+#include "train/metrics.h"
+
+#include <math.h>
+#include <stdio.h>
+
+static StepReport report(uint64_t step, double loss)
+{
+    return (StepReport){.step = step,
+                        .loss = loss,
+                        .quarter_loss = {loss, NAN, 2 * loss, NAN},
+                        .grad_norm = 3 * loss,
+                        .learning_rate = 0.5,
+                        .applied = true};
+}
+
+static char *text_of(const char *folder)
+{
+    char *path = test_path(folder, "metrics.jsonl");
+    unsigned char *text;
+    size_t size;
+    Err err;
+    if (!file_read(&text, &size, path, 1 << 20, &err)) fail_msg("%s", err.text);
+    free(path);
+    return (char *)text;
+}
+
+static void assert_text(const char *folder, const char *expected)
+{
+    char *text = text_of(folder);
+    assert_string_equal(text, expected);
+    free(text);
+}
+
+/* Open for a run that is at `step`, add `line` unless NULL, close. */
+static void reopen(const char *folder, uint64_t step, const char *line)
+{
+    Metrics m;
+    Err err;
+    if (!metrics_open(&m, folder, step, 0, &err)) fail_msg("%s", err.text);
+    if (line) assert_true(file_log_line(&m.log, line, &err));
+    metrics_close(&m);
+}
+
+static void a_line_has_the_means(void **state)
+{
+    (void)state;
+    char *folder = test_temp_folder();
+    Metrics m;
+    Err err;
+    assert_true(metrics_open(&m, folder, 0, 100, &err));
+    TrainState at = {.step = 3, .images = 24};
+    StepReport one = report(0, 1), two = report(1, 2), bad = {.step = 2, .loss = NAN, .bad = "x"};
+    two.quarter_loss[1] = 7;
+    metrics_add(&m, &one);
+    metrics_add(&m, &two);
+    metrics_add(&m, &bad);
+    assert_true(metrics_write(&m, &two, &at, 8, 104, &err));
+    assert_text(folder, "{\"step\":3,\"images\":24,\"loss\":1.5,\"loss_by_quarter_of_t\":"
+                        "[1.5,7,3,null],\"grad_norm\":4.5,\"learning_rate\":0.5,\"bad_steps\":1,"
+                        "\"images_per_s\":6}\n");
+    /* the next line starts anew; without a step there is none */
+    assert_true(metrics_write(&m, &two, &at, 8, 105, &err));
+    at.step = 4, at.images = 32;
+    metrics_add(&m, &bad);
+    assert_true(metrics_write(&m, &bad, &at, 8, 106, &err));
+    metrics_close(&m);
+    char *text = text_of(folder);
+    assert_non_null(strstr(text, "}\n{\"step\":4,\"images\":32,\"loss\":null,"));
+    assert_non_null(strstr(text, "\"bad_steps\":1,\"images_per_s\":4}\n"));
+    free(text);
+    test_remove_folder(folder);
+}
+
+static void a_resumed_run_drops_what_comes_after_it(void **state)
+{
+    (void)state;
+    char *folder = test_temp_folder();
+    const char *lines = "{\"step\":10}\n{\"step\":20}\n{\"step\":30}\n";
+    test_put(folder, "metrics.jsonl", lines, strlen(lines));
+    reopen(folder, 30, NULL);
+    assert_text(folder, lines);
+    reopen(folder, 25, "{\"step\":26}");
+    assert_text(folder, "{\"step\":10}\n{\"step\":20}\n{\"step\":26}\n");
+    reopen(folder, 20, NULL);
+    assert_text(folder, "{\"step\":10}\n{\"step\":20}\n");
+    reopen(folder, 0, NULL);
+    assert_text(folder, "");
+    test_remove_folder(folder);
+}
+
+/* What a crash may leave at the end, or a hand in the middle. */
+static void a_torn_line_is_dropped(void **state)
+{
+    (void)state;
+    const char *const tails[] = {
+        "{\"step\":11",        "{\"step\":11}",   "{}\n", "[11]\n", "\n", "{\"step\":-1}\n",
+        "{\"step\":\"11\"}\n", "{\"step\":1.5}\n"};
+    for (size_t i = 0; i < sizeof tails / sizeof *tails; i++) {
+        char *folder = test_temp_folder(), text[128];
+        snprintf(text, sizeof text, "{\"step\":10}\n%s", tails[i]);
+        test_put(folder, "metrics.jsonl", text, strlen(text));
+        reopen(folder, 50, "{\"step\":12}");
+        assert_text(folder, "{\"step\":10}\n{\"step\":12}\n");
+        test_remove_folder(folder);
+    }
+}
+
+static void a_folder_that_is_not_there_is_an_error(void **state)
+{
+    (void)state;
+    char *folder = test_temp_folder(), *none = test_path(folder, "none");
+    Metrics m;
+    Err err;
+    assert_false(metrics_open(&m, none, 0, 0, &err));
+    assert_non_null(strstr(err.text, "none/metrics.jsonl"));
+    metrics_close(&m); /* harmless */
+    free(none);
+    test_remove_folder(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_line_has_the_means),
+        cmocka_unit_test(a_resumed_run_drops_what_comes_after_it),
+        cmocka_unit_test(a_torn_line_is_dropped),
+        cmocka_unit_test(a_folder_that_is_not_there_is_an_error),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,181 @@
+#include "diffusion/schedule.h"
+#include "support.h"
+#include "train/scheduler.h"
+
+#include <math.h>
+#include <stdio.h>
+
+static Json *json_of(const char *text)
+{
+    Json *json;
+    Err err;
+    if (!json_parse(&json, text, strlen(text), "test", &err)) fail_msg("%s", err.text);
+    return json;
+}
+
+static bool read_text(DiffusionConfig *config, bool *clip, const char *text, Err *err)
+{
+    Json *json = json_of(text);
+    bool ok = scheduler_read(config, clip, json, "s.json", err);
+    json_free(json);
+    return ok;
+}
+
+static DiffusionConfig a_config(ScheduleKind schedule, Prediction prediction, Variance variance)
+{
+    return (DiffusionConfig){.timesteps = 120,
+                             .schedule = schedule,
+                             .beta_start = 0.0008,
+                             .beta_end = 0.15,
+                             .prediction = prediction,
+                             .variance = variance,
+                             .loss = LOSS_SIMPLE};
+}
+
+static void assert_round_trip(ScheduleKind schedule, Prediction prediction, Variance variance)
+{
+    DiffusionConfig written = a_config(schedule, prediction, variance), read = {0};
+    Err err;
+    for (int clip = 0; clip < 2; clip++) {
+        bool clipped;
+        Json *json = scheduler_write(&written, clip != 0, &err);
+        assert_non_null(json);
+        assert_string_equal(json_string(json_get(json, "_class_name")), "DDPMScheduler");
+        if (!scheduler_read(&read, &clipped, json, "s.json", &err)) fail_msg("%s", err.text);
+        assert_int_equal(clipped, clip);
+        assert_int_equal(read.timesteps, 120);
+        assert_int_equal(read.schedule, schedule);
+        assert_int_equal(read.prediction, prediction);
+        assert_int_equal(read.variance, variance);
+        assert_close(read.beta_start, 0.0008, 0);
+        assert_close(read.beta_end, 0.15, 0);
+        json_free(json);
+    }
+}
+
+static void what_diffusers_has_goes_there_and_back(void **state)
+{
+    (void)state;
+    const ScheduleKind schedules[] = {SCHEDULE_LINEAR, SCHEDULE_QUADRATIC, SCHEDULE_COSINE,
+                                      SCHEDULE_SIGMOID};
+    const Prediction predictions[] = {PREDICT_EPSILON, PREDICT_X0, PREDICT_V};
+    for (int s = 0; s < 4; s++)
+        for (int p = 0; p < 3; p++) {
+            assert_round_trip(schedules[s], predictions[p], VARIANCE_FIXED_SMALL);
+            assert_round_trip(schedules[s], predictions[p], VARIANCE_FIXED_LARGE);
+        }
+}
+
+/* Schedules without a name there are written out, for others to read. */
+static void others_are_lists_of_betas(void **state)
+{
+    (void)state;
+    const ScheduleKind schedules[] = {SCHEDULE_CONSTANT, SCHEDULE_JSD};
+    for (int s = 0; s < 2; s++) {
+        DiffusionConfig config = a_config(schedules[s], PREDICT_X0, VARIANCE_FIXED_SMALL);
+        Err err;
+        Json *json = scheduler_write(&config, true, &err);
+        const Json *betas = json_get(json, "trained_betas");
+        assert_int_equal(json_type(betas), JSON_LIST);
+        assert_int_equal(json_count(betas), 120);
+        int t = 1;
+        for (const Json *beta = json_first(betas); beta; beta = json_next(beta), t++)
+            assert_close(json_number(beta),
+                         schedules[s] == SCHEDULE_CONSTANT ? 0.15 : 1.0 / (120 - t + 1), 1e-15);
+        DiffusionConfig read;
+        bool clip;
+        if (!scheduler_read(&read, &clip, json, "s.json", &err)) fail_msg("%s", err.text);
+        assert_int_equal(read.schedule, schedules[s]);
+        assert_int_equal(read.timesteps, 120);
+        json_free(json);
+    }
+}
+
+static void a_missing_key_means_diffusers_default(void **state)
+{
+    (void)state;
+    DiffusionConfig config = {0};
+    bool clip = false;
+    Err err;
+    if (!read_text(&config, &clip, "{}", &err)) fail_msg("%s", err.text);
+    assert_int_equal(config.timesteps, 1000);
+    assert_int_equal(config.schedule, SCHEDULE_LINEAR);
+    assert_int_equal(config.prediction, PREDICT_EPSILON);
+    assert_int_equal(config.variance, VARIANCE_FIXED_SMALL);
+    assert_close(config.beta_start, 1e-4, 0);
+    assert_close(config.beta_end, 0.02, 0);
+    assert_true(clip);
+}
+
+/* The chain of the first checkpoints of Ho et al.'s, as others hold it, with keys of samplers. */
+static void keys_that_change_nothing_are_passed_over(void **state)
+{
+    (void)state;
+    DiffusionConfig config;
+    bool clip;
+    Err err;
+    assert_true(read_text(&config, &clip,
+                          "{\"_class_name\": \"DDIMScheduler\", \"_diffusers_version\": \"0.1.1\","
+                          "\"beta_schedule\": \"scaled_linear\", \"clip_sample\": false,"
+                          "\"variance_type\": \"fixed_large\", \"trained_betas\": null,"
+                          "\"steps_offset\": 1, \"set_alpha_to_one\": false,"
+                          "\"timestep_spacing\": \"leading\", \"thresholding\": false}",
+                          &err));
+    assert_int_equal(config.schedule, SCHEDULE_QUADRATIC);
+    assert_int_equal(config.variance, VARIANCE_FIXED_LARGE);
+    assert_false(clip);
+}
+
+static void what_is_not_supported_is_refused_by_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *json, *words[2];
+    } cases[] = {
+        {"[]", {"s.json", "a list"}},
+        {"{\"_class_name\": \"KarrasVeScheduler\"}", {"_class_name", "KarrasVeScheduler"}},
+        {"{\"_class_name\": 3}", {"_class_name", "3"}},
+        {"{\"beta_schedule\": \"exponential\"}", {"beta_schedule", "scaled_linear"}},
+        {"{\"beta_schedule\": null}", {"beta_schedule", "null"}},
+        {"{\"prediction_type\": \"flow\"}", {"prediction_type", "v_prediction"}},
+        {"{\"variance_type\": \"learned_range\"}", {"variance_type", "fixed_small"}},
+        {"{\"num_train_timesteps\": 0}", {"num_train_timesteps", "0"}},
+        {"{\"num_train_timesteps\": 10.5}", {"num_train_timesteps", "10.5"}},
+        {"{\"num_train_timesteps\": 1e12}", {"num_train_timesteps", "1000000000000"}},
+        {"{\"num_train_timesteps\": \"1000\"}", {"num_train_timesteps", "\"1000\""}},
+        {"{\"beta_start\": -1}", {"beta_start", "-1"}},
+        {"{\"beta_end\": 2}", {"beta_end", "2"}},
+        {"{\"beta_end\": true}", {"beta_end", "true"}},
+        {"{\"clip_sample\": 1}", {"clip_sample", "1"}},
+        {"{\"thresholding\": true}", {"thresholding", "true"}},
+        {"{\"rescale_betas_zero_snr\": true}", {"rescale_betas_zero_snr", "true"}},
+        {"{\"trained_betas\": [0.1, 0.2]}", {"trained_betas", "[0.1,0.2]"}},
+        {"{\"trained_betas\": [0.02, 0.02]}", {"trained_betas", "[0.02,0.02]"}},
+        {"{\"trained_betas\": [\"a\", 1], \"num_train_timesteps\": 2}",
+         {"trained_betas", "[\"a\",1]"}},
+        {"{\"trained_betas\": 1}", {"trained_betas", "1"}},
+        {"{\"clip_sample_range\": 2}", {"clip_sample_range", "2"}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        DiffusionConfig config;
+        bool clip;
+        Err err;
+        if (read_text(&config, &clip, cases[i].json, &err)) fail_msg("%s", cases[i].json);
+        assert_int_equal(err.kind, ERR_DATA);
+        if (strncmp(err.text, "s.json: ", 8) != 0 || !strstr(err.text, cases[i].words[0]) ||
+            !strstr(err.text, cases[i].words[1]))
+            fail_msg("%s: %s", cases[i].json, err.text);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_diffusers_has_goes_there_and_back),
+        cmocka_unit_test(others_are_lists_of_betas),
+        cmocka_unit_test(a_missing_key_means_diffusers_default),
+        cmocka_unit_test(keys_that_change_nothing_are_passed_over),
+        cmocka_unit_test(what_is_not_supported_is_refused_by_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
