@@ -16,7 +16,11 @@ void parallel_setup(int threads)
 void parallel_wait_briefly(char **argv)
 {
     if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT")) return;
-    if (setenv("GOMP_SPINCOUNT", "10000", 1) == 0) execv("/proc/self/exe", argv);
+    char program[4096]; /* by its own name, which is what other programs then call it */
+    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+    if (length <= 0 || setenv("GOMP_SPINCOUNT", "10000", 1) != 0) return;
+    program[length] = '\0';
+    execv(program, argv);
 }
 
 int parallel_threads(void)
