@@ -6,7 +6,9 @@
 #ifndef DDPM_NN_CONV_IM2COL_H
 #define DDPM_NN_CONV_IM2COL_H
 
-#include "nn/conv.h"
+#include "nn/conv_dims.h"
+
+#include <stddef.h>
 
 /* Each pass has its own need of scratch, in floats. */
 size_t im2col_forward_scratch(const ConvDims *d);

@@ -6,7 +6,9 @@
 #ifndef DDPM_NN_WINOGRAD_H
 #define DDPM_NN_WINOGRAD_H
 
-#include "nn/conv.h"
+#include "nn/conv_dims.h"
+
+#include <stddef.h>
 
 /* Floats of the transformed filter; 0 where transforming it again is as fast as reading it. */
 size_t winograd_prepared_size(const ConvDims *d);

@@ -5,7 +5,7 @@
 #ifndef DDPM_NN_WINOGRAD_TILES_H
 #define DDPM_NN_WINOGRAD_TILES_H
 
-#include "nn/conv.h"
+#include "nn/conv_dims.h"
 #include "nn/winograd_transform.h"
 
 #include <stdbool.h>

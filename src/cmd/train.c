@@ -8,7 +8,7 @@
 #include "cmd/interrupt.h"
 #include "cmd/progress.h"
 #include "cmd/train_options.h"
-#include "data/dataset.h"
+#include "data/dataset_open.h"
 #include "train/checkpoint.h"
 #include "train/run.h"
 #include "train/source.h"

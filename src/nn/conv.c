@@ -46,16 +46,6 @@ static size_t size_max(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-int conv_out_height(const ConvDims *d)
-{
-    return d->stride == 1 ? d->h : (d->h + d->pad) / 2;
-}
-
-int conv_out_width(const ConvDims *d)
-{
-    return d->stride == 1 ? d->w : (d->w + d->pad) / 2;
-}
-
 static size_t filter_size(const ConvDims *d)
 {
     return 9 * (size_t)d->c_in * (size_t)d->c_out;

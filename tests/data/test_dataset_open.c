@@ -1,6 +1,6 @@
 #include "base/file.h"
 #include "base/parallel.h"
-#include "data/dataset.h"
+#include "data/dataset_open.h"
 #include "support.h"
 
 #include <stdio.h>
