@@ -1,0 +1,234 @@
+#include "base/parallel.h"
+#include "model/network.h"
+#include "train/checkpoint.h"
+#include "train/source.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+/* A folder of runs in which checkpoints of a tiny network are written. */
+typedef struct {
+    char *folder;
+    Config config;
+    Unet *unet;
+    TrainState state;
+} Case;
+
+static Case new_case(void)
+{
+    Err err;
+    Case c = {.folder = test_temp_folder(), .config = config_default()};
+    c.config.data.format = DATA_SHAPES;
+    c.config.model = network_rgb16();
+    c.config.model.base_channels = 4;
+    c.config.model.norm_groups = 2;
+    c.config.diffusion.timesteps = 77;
+    c.config.diffusion.beta_end = 0.2;
+    c.unet = unet_new(&c.config.model, true, &err);
+    if (!c.unet || !train_state_init(&c.state, unet_params(c.unet), 7, &err))
+        fail_msg("%s", err.text);
+    params_draw(c.state.ema, unet_params(c.unet), 10);
+    return c;
+}
+
+static void free_case(Case *c)
+{
+    train_state_release(&c->state);
+    unet_free(c->unet);
+    test_remove_folder(c->folder);
+}
+
+static void write_run(Case *c, const char *name, uint64_t step)
+{
+    char *run = test_path(c->folder, name);
+    Err err;
+    c->state.step = step;
+    if (!checkpoint_write(NULL, run, &c->config, unet_params(c->unet), &c->state, &err))
+        fail_msg("%s", err.text);
+    free(run);
+}
+
+static Source open_in(const Case *c, const char *name)
+{
+    char *path = test_path(c->folder, name);
+    Source source;
+    Err err;
+    if (!source_open(&source, path, &err)) fail_msg("%s", err.text);
+    free(path);
+    return source;
+}
+
+static void remove_in(const Case *c, const char *name)
+{
+    char *path = test_path(c->folder, name);
+    Err err;
+    if (!file_exists(path) || !file_remove(path, &err)) fail_msg("%s", path);
+    free(path);
+}
+
+static void move_in(const Case *c, const char *from, const char *to)
+{
+    char *old = test_path(c->folder, from), *new = test_path(c->folder, to);
+    assert_int_equal(rename(old, new), 0);
+    free(old), free(new);
+}
+
+static void assert_weights(const Case *c, const Source *source, bool raw)
+{
+    size_t floats = unet_params(c->unet)->floats;
+    float *weights = test_floats(floats);
+    Err err;
+    if (!source_weights(weights, source, c->unet, raw, &err)) fail_msg("%s", err.text);
+    assert_memory_equal(weights, raw ? c->state.weights : c->state.ema, floats * sizeof(float));
+    free(weights);
+}
+
+static void a_run_is_its_latest_checkpoint(void **state)
+{
+    (void)state;
+    Case c = new_case();
+    write_run(&c, "run", 5);
+    write_run(&c, "run", 9);
+    const char *const names[] = {"run", "run/", "run/checkpoints/step-00000009",
+                                 "run/checkpoints/latest"};
+    for (int i = 0; i < 4; i++) {
+        Source s = open_in(&c, names[i]);
+        assert_int_equal(s.kind, SOURCE_CHECKPOINT);
+        assert_int_equal(s.step, 9);
+        assert_int_equal(s.config.diffusion.timesteps, 77);
+        if (i != 3) assert_non_null(strstr(s.folder, "step-00000009"));
+        assert_weights(&c, &s, false);
+        assert_weights(&c, &s, true);
+    }
+    Source older = open_in(&c, "run/checkpoints/step-00000005");
+    assert_int_equal(older.step, 5);
+    free_case(&c);
+}
+
+static void without_our_own_files_it_is_a_pipeline(void **state)
+{
+    (void)state;
+    Case c = new_case();
+    Err err;
+    write_run(&c, "run", 5);
+    move_in(&c, "run/checkpoints/step-00000005", "pipeline");
+    remove_in(&c, "pipeline/ddpm.json");
+    remove_in(&c, "pipeline/training.safetensors");
+    Source s = open_in(&c, "pipeline");
+    assert_int_equal(s.kind, SOURCE_DIFFUSERS);
+    assert_int_equal(s.config.diffusion.timesteps, 77);
+    assert_close(s.config.diffusion.beta_end, 0.2, 0);
+    assert_int_equal(s.config.model.base_channels, 4);
+    assert_weights(&c, &s, false);
+    float *weights = test_floats(unet_params(c.unet)->floats);
+    assert_false(source_weights(weights, &s, c.unet, true, &err));
+    assert_int_equal(err.kind, ERR_USAGE);
+    free(weights);
+    /* no scheduler: diffusers' defaults */
+    remove_in(&c, "pipeline/scheduler");
+    s = open_in(&c, "pipeline");
+    assert_int_equal(s.config.diffusion.timesteps, 1000);
+    assert_close(s.config.diffusion.beta_end, 0.02, 0);
+    /* the network and its weights alone */
+    s = open_in(&c, "pipeline/unet");
+    assert_int_equal(s.kind, SOURCE_DIFFUSERS);
+    assert_weights(&c, &s, false);
+    free_case(&c);
+}
+
+static void assert_refused(const Case *c, const char *name, const char *words)
+{
+    char *path = test_path(c->folder, name);
+    Source s;
+    Err err;
+    if (source_open(&s, path, &err)) fail_msg("%s is a model", name);
+    assert_int_equal(err.kind, ERR_DATA);
+    if (!strstr(err.text, name) || !strstr(err.text, words)) fail_msg("%s", err.text);
+    free(path);
+}
+
+static void put_text(const Case *c, const char *name, const char *text)
+{
+    test_put(c->folder, name, text, strlen(text));
+}
+
+static void what_is_no_model_is_refused(void **state)
+{
+    (void)state;
+    Case c = new_case();
+    assert_refused(&c, "none", "no such folder");
+    put_text(&c, "a_file", "x");
+    assert_refused(&c, "a_file", "no such folder");
+    put_text(&c, "empty/x", "x");
+    assert_refused(&c, "empty", "model_index.json");
+    put_text(&c, "index/model_index.json", "{}");
+    assert_refused(&c, "index", "unet/config.json");
+    put_text(&c, "latents/model_index.json", "{\"_class_name\": \"LDMPipeline\", \"vqvae\": []}");
+    assert_refused(&c, "latents", "vqvae");
+    put_text(&c, "list/model_index.json", "[]");
+    assert_refused(&c, "list", "a list");
+    put_text(&c, "other/config.json", "{\"_class_name\": \"VQModel\"}");
+    assert_refused(&c, "other", "UNet2DModel");
+    put_text(&c, "condition/model_index.json", "{}");
+    put_text(&c, "condition/unet/config.json", "{\"_class_name\": \"UNet2DConditionModel\"}");
+    assert_refused(&c, "condition", "_class_name");
+    /* which cannot work: refused before any memory is taken */
+    put_text(&c, "odd/config.json", "{\"_class_name\": \"UNet2DModel\", \"sample_size\": 9}");
+    assert_refused(&c, "odd", "9");
+    free_case(&c);
+}
+
+static void set_time(const Case *c, const char *run, long seconds, long nanoseconds)
+{
+    char path[FILE_PATH];
+    Err err;
+    struct timespec times[2] = {{seconds, nanoseconds}, {seconds, nanoseconds}};
+    file_path(path, &err, "%s/%s/checkpoints/latest", c->folder, run);
+    assert_int_equal(utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW), 0);
+}
+
+static void assert_newest(const Case *c, const char *expected)
+{
+    char run[FILE_PATH];
+    Err err;
+    if (!source_newest_run(run, c->folder, &err)) fail_msg("%s", err.text);
+    assert_string_equal(strrchr(run, '/') + 1, expected);
+}
+
+static void the_newest_run_has_the_newest_latest(void **state)
+{
+    (void)state;
+    Case c = new_case();
+    char run[FILE_PATH];
+    Err err;
+    put_text(&c, "unfinished/metrics.jsonl", "");
+    put_text(&c, "a_file", "");
+    assert_false(source_newest_run(run, c.folder, &err));
+    assert_int_equal(err.kind, ERR_DATA);
+    assert_non_null(strstr(err.text, c.folder));
+    write_run(&c, "a", 90);
+    write_run(&c, "b", 10);
+    write_run(&c, "c", 20);
+    set_time(&c, "a", 1000, 3), set_time(&c, "b", 2000, 5), set_time(&c, "c", 2000, 4);
+    assert_newest(&c, "b");
+    set_time(&c, "c", 2000, 6);
+    assert_newest(&c, "c");
+    remove_in(&c, "c/checkpoints/step-00000020"); /* its latest names nothing */
+    assert_newest(&c, "b");
+    assert_false(source_newest_run(run, "/nonexistent", &err));
+    assert_non_null(strstr(err.text, "/nonexistent"));
+    free_case(&c);
+}
+
+int main(void)
+{
+    parallel_setup(0);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_run_is_its_latest_checkpoint),
+        cmocka_unit_test(without_our_own_files_it_is_a_pipeline),
+        cmocka_unit_test(what_is_no_model_is_refused),
+        cmocka_unit_test(the_newest_run_has_the_newest_latest),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
