@@ -4,12 +4,13 @@
  */
 #include "cmd/progress.h"
 
+#include "base/clock.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 /* --------------------------------------------------------------------------------- formatting --
@@ -124,13 +125,6 @@ bool progress_due(ProgressStyle style, bool shown, bool ends, double seconds)
 /* ------------------------------------------------------------------------------------- output --
  */
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static int terminal_columns(void)
 {
     struct winsize window;
@@ -154,7 +148,7 @@ void progress_init(Progress *p, const char *verb, const char *unit, long first, 
         .state = {.verb = verb, .unit = unit, .first = first, .done = first, .total = total},
         .style = style_of_stderr(quiet),
         .colour = !no_colour || !*no_colour,
-        .start = now(),
+        .start = clock_seconds(),
         .last_done = -1,
     };
 }
@@ -175,7 +169,7 @@ static void show(const Progress *p)
 
 void progress_update(Progress *p, long done, const char *text)
 {
-    double time = now();
+    double time = clock_seconds();
     bool ends = done >= p->state.total && p->last_done != done;
     if (!progress_due(p->style, p->shown, ends, time - p->last)) return;
     p->state.done = done;
@@ -203,5 +197,5 @@ void progress_release(Progress *p)
 
 double progress_seconds(const Progress *p)
 {
-    return now() - p->start;
+    return clock_seconds() - p->start;
 }

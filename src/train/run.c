@@ -4,6 +4,7 @@
  */
 #include "train/run.h"
 
+#include "base/clock.h"
 #include "data/grid.h"
 #include "data/pixels.h"
 #include "train/checkpoint.h"
@@ -13,7 +14,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static const char *const PARTS[] = {"config.json", "metrics.jsonl", "samples", "checkpoints"};
 enum { PART_COUNT = sizeof PARTS / sizeof *PARTS };
@@ -70,13 +70,6 @@ typedef struct {
     float *images; /* [sample.count,h,w,c] of a grid */
 } Run;
 
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
-
 static bool stops(const Run *r)
 {
     return r->observer->stop && r->observer->stop(r->observer->context);
@@ -93,10 +86,10 @@ static bool save(Run *r, Err *err)
 {
     char path[FILE_PATH];
     if (r->ever_saved && r->saved == r->state->step) return true;
-    double start = now();
+    double start = clock_seconds();
     const ParamTable *table = unet_params(trainer_unet(r->trainer));
     if (!checkpoint_write(path, r->folder, r->config, table, r->state, err)) return false;
-    r->save_seconds = now() - start;
+    r->save_seconds = clock_seconds() - start;
     r->saved = r->state->step;
     r->ever_saved = true;
     tell(r, path);
@@ -200,15 +193,15 @@ static bool one_step(Run *r, Err *err)
 {
     const TrainConfig *c = &r->config->train;
     StepReport report;
-    double start = now();
+    double start = clock_seconds();
     trainer_step(r->trainer, &report);
-    r->step_seconds = now() - start;
+    r->step_seconds = clock_seconds() - start;
     metrics_add(&r->metrics, &report);
     if (r->observer->step) r->observer->step(r->observer->context, &report);
     bool last = r->state->step >= (uint64_t)c->steps, bad = diverged(r, &report, err);
     if ((bad || last || is_due(r->state->step, c->log_every))) {
         Err log;
-        if (!metrics_write(&r->metrics, &report, r->state, c->batch_size, now(), &log)) {
+        if (!metrics_write(&r->metrics, &report, r->state, c->batch_size, clock_seconds(), &log)) {
             if (!bad) *err = log;
             return false;
         }
@@ -219,7 +212,7 @@ static bool one_step(Run *r, Err *err)
 static bool out_of_time(const Run *r)
 {
     double needed = r->step_seconds + r->save_seconds;
-    return r->max_seconds > 0 && now() - r->start + 1.2 * needed > r->max_seconds;
+    return r->max_seconds > 0 && clock_seconds() - r->start + 1.2 * needed > r->max_seconds;
 }
 
 static bool loop(Run *r, RunEnd *end, Err *err)
@@ -258,13 +251,13 @@ bool run_train(RunEnd *end, Trainer *trainer, const Config *config, const char *
              .config = config,
              .folder = folder,
              .observer = observer,
-             .start = now(),
+             .start = clock_seconds(),
              .max_seconds = max_seconds};
     r.metrics.log.descriptor = -1;
     r.saved = r.state->step;
     r.ever_saved = r.state->step > 0;
     bool ok = write_config(&r, err) &&
-              metrics_open(&r.metrics, folder, r.state->step, now(), err) &&
+              metrics_open(&r.metrics, folder, r.state->step, clock_seconds(), err) &&
               prepare_grids(&r, err) && loop(&r, end, err);
     metrics_close(&r.metrics);
     generator_release(&r.generator);
