@@ -58,4 +58,13 @@ const char *unet_first_bad(const Unet *unet, const float *y);
  * as they were. */
 void unet_backward(Unet *unet, float *dweights, float *dx, const float *dy);
 
+/* Who wants to know how long each call of a block takes. */
+typedef struct {
+    void (*call)(void *context, int block, bool backward, double seconds);
+    void *context;
+} UnetObserver;
+
+/* Tell it from the next call on; `{0}`: nobody, and no clock is read. */
+void unet_observe(Unet *unet, UnetObserver observer);
+
 #endif

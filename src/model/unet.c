@@ -5,6 +5,7 @@
  */
 #include "model/unet.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "model/plan.h"
 
@@ -28,6 +29,7 @@ struct Unet {
     const float *weights;
     RngKey dropout;
     bool has_dropout;
+    UnetObserver observer;
 };
 
 Unet *unet_new(const ModelConfig *config, bool strict, Err *err)
@@ -193,6 +195,22 @@ static BlockCall block_call(const Unet *u, int i, RngKey *dropout)
     };
 }
 
+void unet_observe(Unet *u, UnetObserver observer)
+{
+    u->observer = observer;
+}
+
+static double call_starts(const Unet *u)
+{
+    return u->observer.call ? clock_seconds() : 0;
+}
+
+static void call_ended(const Unet *u, int block, bool backward, double start)
+{
+    if (u->observer.call)
+        u->observer.call(u->observer.context, block, backward, clock_seconds() - start);
+}
+
 void unet_forward(Unet *u, float *y, UnetInput input, const float *weights, const RngKey *dropout)
 {
     assert(input.n > 0 && input.n <= u->reserved);
@@ -204,7 +222,9 @@ void unet_forward(Unet *u, float *y, UnetInput input, const float *weights, cons
         RngKey key;
         BlockCall call = block_call(u, i, &key);
         if (i == u->topology.count - 1) call.y = y;
+        double start = call_starts(u);
         block_ops(call.block->kind)->forward(&call);
+        call_ended(u, i, false, start);
     }
 }
 
@@ -242,7 +262,9 @@ void unet_backward(Unet *u, float *dweights, float *dx, const float *dy)
             .dtime = place(u, 0, GRADIENT),
             .dweights = dweights,
         };
+        double start = call_starts(u);
         block_ops(list[i].kind)->backward(&call, &grads);
+        call_ended(u, i, true, start);
     }
 }
 

@@ -343,6 +343,42 @@ static void training_takes_more_memory_than_sampling(void **state)
     unet_free(unet);
 }
 
+/* The calls an observer was told of: the blocks in order, then the same backwards. */
+typedef struct {
+    int blocks, forward, backward;
+    double seconds;
+    bool in_order;
+} Calls;
+
+static void count_call(void *context, int block, bool backward, double seconds)
+{
+    Calls *calls = context;
+    int expected = backward ? calls->blocks - 1 - calls->backward++ : calls->forward++;
+    calls->in_order &= block == expected && seconds >= 0;
+    calls->seconds += seconds;
+}
+
+static void an_observer_is_told_of_every_call(void **state)
+{
+    (void)state;
+    Case c = random_case(network_rgb16(), 2, 9);
+    int blocks = unet_topology(c.unet)->count;
+    Calls calls = {.blocks = blocks, .in_order = true};
+    unet_observe(c.unet, (UnetObserver){count_call, &calls});
+    forward(&c, NULL);
+    assert_int_equal(calls.forward, blocks);
+    assert_int_equal(calls.backward, 0);
+    unet_backward(c.unet, c.dweights, NULL, c.dy);
+    assert_int_equal(calls.forward, blocks);
+    assert_int_equal(calls.backward, blocks);
+    assert_true(calls.in_order);
+    assert_true(calls.seconds > 0 && calls.seconds < 1000);
+    unet_observe(c.unet, (UnetObserver){0});
+    forward(&c, NULL);
+    assert_int_equal(calls.forward, blocks);
+    free_case(&c);
+}
+
 int main(void)
 {
     parallel_setup(0);
@@ -357,6 +393,7 @@ int main(void)
         cmocka_unit_test(sampling_computes_what_training_does),
         cmocka_unit_test(an_image_does_not_depend_on_its_batch),
         cmocka_unit_test(threads_do_not_change_the_bits),
+        cmocka_unit_test(an_observer_is_told_of_every_call),
         cmocka_unit_test(training_takes_more_memory_than_sampling),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
