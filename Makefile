@@ -112,6 +112,10 @@ check: ## every test under AddressSanitizer and UBSan
 run-tests: $(PROGRAM) $(TESTS)
 	@DDPM=$(abspath $(PROGRAM)) tests/run.sh $(TESTS) $(SCRIPTS)
 
+bench: $(PROGRAM) ## time training and sampling on this machine
+	./$(PROGRAM) bench --config cifar.json --batch 16
+	./$(PROGRAM) bench --config fashion.json --batch 64
+
 tests: $(TESTS) ## build the test programs
 
 run: $(BUILD)/tests/$(T) ## one test program: make run T=base/test_rng
@@ -149,6 +153,6 @@ help: ## list the targets
 
 FORCE:
 .PHONY: all setup demo test check run-tests tests run lint run-lint format install uninstall clean \
-        help FORCE
+        bench help FORCE
 .SECONDARY:
 -include $(OBJECTS:.o=.d) $(BUILD)/main.d $(SUPPORT:.o=.d) $(TESTS:=.d)

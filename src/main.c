@@ -1,5 +1,6 @@
 #include "base/nearest.h"
 #include "base/parallel.h"
+#include "cmd/bench_options.h"
 #include "cmd/command.h"
 #include "cmd/config_help.h"
 #include "cmd/sample_options.h"
@@ -11,6 +12,7 @@ static const Command commands[] = {
     {&train_options_table, cmd_train},
     {&sample_options_table, cmd_sample},
     {&info_options_table, cmd_info},
+    {&bench_options_table, cmd_bench},
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };

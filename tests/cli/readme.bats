@@ -32,6 +32,7 @@ train)
         --set 'model.attention_resolutions=[8]' --set train.batch_size=2 --set sample.count=2
     ;;
 sample) exec "$DDPM" "$@" --steps 2 ;;
+bench) exec "$DDPM" "$@" --batch 1 --repeat 1 ;;
 *) exec "$DDPM" "$@" ;;
 esac
 END
