@@ -1,4 +1,5 @@
 #include "base/parallel.h"
+#include "data/dataset_open.h"
 #include "model/network.h"
 #include "train/checkpoint.h"
 #include "train/run.h"

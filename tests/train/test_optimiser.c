@@ -29,7 +29,7 @@ static void the_norm_tells_bad_numbers(void **state)
     float *g = test_normals(N, 2);
     g[N - 1] = 3e38f;
     assert_true(isfinite(gradient_norm(g, N)));
-    for (size_t at = 0; at < N; at += N / 7) {
+    for (size_t at = 0; at < N; at += 5701) {
         float good = g[at];
         g[at] = NAN;
         assert_false(isfinite(gradient_norm(g, N)));
