@@ -91,3 +91,16 @@ positive() { # NUMBER...
     refuses 2 "model.norm_groups" -- bench --config tiny.json --set model.norm_groups=5
     refuses 2 "none.json" -- bench --config none.json
 }
+
+@test "tests/bench/compare.sh says what is missing, and which cases it does not know" {
+    compare=$BATS_TEST_DIRNAME/../bench/compare.sh
+    PYTHON=no-such-python run bash "$compare"
+    [ "$status" -eq 2 ]
+    [[ "$output" == *"python3-torch"* ]]
+    DDPM=/nowhere/ddpm run bash "$compare"
+    [ "$status" -eq 2 ]
+    [[ "$output" == *"/nowhere/ddpm is not there"* ]]
+    run bash "$compare" cifar.json
+    [ "$status" -eq 2 ]
+    [[ "$output" == *"cifar.json is no case"* ]]
+}
