@@ -32,9 +32,9 @@ static void the_norm_tells_bad_numbers(void **state)
     for (size_t at = 0; at < N; at += 5701) {
         float good = g[at];
         g[at] = NAN;
-        assert_false(isfinite(gradient_norm(g, N)));
+        assert_true(!isfinite(gradient_norm(g, N)));
         g[at] = -INFINITY;
-        assert_false(isfinite(gradient_norm(g, N)));
+        assert_true(!isfinite(gradient_norm(g, N)));
         g[at] = good;
     }
     free(g);
