@@ -96,8 +96,9 @@ table() {
         add("best", $5 / $6); add("median", $7 / $8)
     }
     END {
-        printf "%-14s %5s %7s %-6s | %10s %9s %6s | %9s %9s %6s | %8s %8s\n", "config", "batch", "threads", "step",
-            "ddpm, best", "PyTorch", "ratio", "median", "PyTorch", "ratio", "MiB", "PyTorch"
+        printf "%-14s %5s %7s %-6s | %10s %9s %6s | %9s %9s %6s | %8s %8s\n",
+            "config", "batch", "threads", "step", "ddpm, best", "PyTorch", "ratio",
+            "median", "PyTorch", "ratio", "MiB", "PyTorch"
         for (i = 1; i <= count; i++) {
             key = keys[i]
             printf "%s | %10.4g %9.4g %6.2f | %9.4g %9.4g %6.2f | %8.0f %8.0f\n", key,
@@ -115,8 +116,9 @@ for case in "${cases[@]}"; do
     [ -e "configs/$config" ] || missing "configs/$config is not there"
     for ((i = 1; i <= runs; i++)); do
         neighbours "$config" "$batch" "$threads" >"$folder/now"
-        awk -v run="$i" '{ printf "%s, batch %d, %d threads, run %d: %s at %.4g and %.4g images/s\n",
-            $1, $2, $3, run, $4, $5, $6 }' "$folder/now" >&2
+        awk -v run="$i" '{
+            printf "%s, batch %d, %d threads, run %d: %s %.4g, PyTorch %.4g images/s\n", $1,
+                $2, $3, run, $4, $5, $6 }' "$folder/now" >&2
         cat "$folder/now" >>"$folder/all"
     done
 done
