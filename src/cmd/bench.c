@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/gemm.h"
 #include "base/parallel.h"
+#include "cmd/bench_layers.h"
 #include "cmd/bench_options.h"
 #include "cmd/command.h"
 #include "cmd/describe.h"
@@ -19,6 +20,7 @@ typedef struct {
     BenchOptions options;
     char name[FILE_PATH]; /* the config's file name */
     Config config;
+    BenchPeaks peaks;
     Json *json; /* what --json prints, or NULL */
     Progress progress;
 } Report;
@@ -104,6 +106,27 @@ static void on_step(void *context, int steps_done)
     progress_update(&r->progress, steps_done, "");
 }
 
+/* Once, and after the first steps, so that the memory it takes is not counted as theirs. */
+static bool measure_peaks(Report *r, Err *err)
+{
+    if (r->peaks.gemm > 0) return true;
+    if (!bench_peaks(&r->peaks, err)) return false;
+    double gflops = 1e-9 * r->peaks.gemm, copy = 1e-9 * r->peaks.copy;
+    if (r->json) {
+        json_set_number(r->json, "sgemm_gflops", gflops);
+        json_set_number(r->json, "copy_gb_per_s", copy);
+    } else {
+        printf("peaks of this machine: SGEMM %.4g GFLOP/s, copy %.4g GB/s\n", gflops, copy);
+    }
+    return true;
+}
+
+static bool layers(Report *r, BenchKind kind, const Bench *bench, Err *err)
+{
+    if (!r->options.layers) return true;
+    return measure_peaks(r, err) && bench_layers(r->json, kind, bench, &r->config, &r->peaks, err);
+}
+
 static bool measure(Report *r, BenchKind kind, Err *err)
 {
     Bench bench;
@@ -113,9 +136,10 @@ static bool measure(Report *r, BenchKind kind, Err *err)
     progress_release(&r->progress);
     if (!ok) return false;
     report(r, kind, &bench);
+    ok = layers(r, kind, &bench, err);
     fflush(stdout);
     bench_release(&bench);
-    return true;
+    return ok;
 }
 
 static bool measure_all(Report *r, Err *err)
@@ -148,8 +172,8 @@ int cmd_bench(int argc, char **argv)
         return command_finish("bench");
     }
     if (r.options.threads > 0) parallel_setup(r.options.threads);
-    bool ok = read_config(&r, &err) && describe(&r, &err) && measure_all(&r, &err) &&
-              print_json(r.json, &err);
+    bool ok = read_config(&r, &err) && describe(&r, &err) && measure_peaks(&r, &err) &&
+              measure_all(&r, &err) && print_json(r.json, &err);
     json_free(r.json);
     return ok ? command_finish("bench") : command_fail("bench", &err);
 }

@@ -49,6 +49,12 @@ static const Option options[] = {
      .min = 1,
      .max = 1024,
      .help = "threads (default: OMP_NUM_THREADS, or all cores)"},
+    {.name = "layers",
+     .letter = 'l',
+     .type = OPTION_FLAG,
+     AT(layers),
+     .help = "where the best step's time goes, by block and by kernel, and how near that is to "
+             "what this machine can do"},
     {.name = "json", .type = OPTION_FLAG, AT(json), .help = "print one JSON object instead"},
     {.name = "quiet", .letter = 'q', .type = OPTION_FLAG, AT(quiet), .help = "no progress"},
 };
@@ -63,7 +69,11 @@ const OptionTable bench_options_table = {
              "median. Operations are counted as plain convolutions have them, so that GFLOP/s of\n"
              "faster algorithms can be above what the processor does. Memory is the most that the\n"
              "process ever had: training is measured first, and --only sample is needed to see\n"
-             "that of sampling.",
+             "that of sampling.\n\n"
+             "--layers: blocks are timed in the step, kernels alone at the step's shapes, where\n"
+             "caches hold other data: what is left (all else) can even be negative. Rates are\n"
+             "compared with a product of 1024 x 1024 matrices, or with a copy between arrays\n"
+             "that no cache holds; data in caches can be moved faster than that.",
 };
 
 bool bench_options_parse(BenchOptions *o, bool *help, int argc, char **argv, Err *err)

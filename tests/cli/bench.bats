@@ -76,6 +76,51 @@ positive() { # NUMBER...
     grep -q '^sample *2 images' out
 }
 
+# The lines of the table of a kind, without its head and its last line, which is the whole step.
+lines_of() { # KIND TABLE FILE
+    awk -v head="^$1 +$2 " '$0 ~ head { on = 1; next } on && /^the whole step/ { exit } on' "$3"
+}
+
+@test "--layers: the lines of each table add up to the best step" {
+    bench --layers --batch 2 >out
+    cat out
+    grep -qE '^peaks of this machine: SGEMM [0-9.e+]+ GFLOP/s, copy [0-9.e+]+ GB/s$' out
+    for kind in train sample; do
+        best=$(sed -nE "s/^$kind .* best ([0-9.e+]+) images.*/\1/p" out)
+        for table in blocks kernels; do
+            lines_of $kind $table out >lines
+            [ "$(wc -l <lines)" -ge 5 ]
+            # milliseconds are the two columns before the share
+            awk -v best="$best" '{
+                match($0, / +-?[0-9.]+ +-?[0-9.]+ +-?[0-9.]+%/)
+                split(substr($0, RSTART, RLENGTH), x, " ")
+                sum += x[1] + x[2]; share += x[3]
+            }
+            END {
+                r = sum / (2000 / best)
+                print sum, share, r
+                exit !(r > 0.97 && r < 1.03 && share > 97 && share < 103)
+            }' lines
+        done
+        # every block, and what is outside of them
+        "$DDPM" info tiny.json | awk '/^block /,/^$/ { if (NF && $1 != "block") print $1 }' >blocks
+        lines_of $kind blocks out | sed '$d' | awk '{ print $1 }' | diff blocks -
+    done
+    [ "$(lines_of train kernels out | grep -c '^3x3 convolution')" -eq 3 ]
+    [ "$(lines_of sample kernels out | grep -c '^3x3 convolution')" -eq 1 ]
+}
+
+@test "--layers --json: the same as lists" {
+    bench --layers --json --only sample >out
+    for key in sgemm_gflops copy_gb_per_s forward_ms backward_ms gflops gb_per_s share_of_peak; do
+        grep -q "\"$key\": *[0-9]" out
+    done
+    grep -q '"sample_blocks": *\[' out
+    grep -q '"sample_kernels": *\[' out
+    run grep train_ out
+    [ "$status" -ne 0 ]
+}
+
 @test "no data is read, none has to be named, and nothing is written" {
     sed 's/"shapes"/"cifar10"/' tiny.json >cifar10.json
     "$DDPM" bench --config cifar10.json --repeat 1 --quiet

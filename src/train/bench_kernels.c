@@ -1,0 +1,357 @@
+/*
+ * Each kernel has memory of its own, all zeros: no kernel's time depends on the values.
+ */
+#include "train/bench_kernels.h"
+
+#include "base/clock.h"
+#include "base/gemm.h"
+#include "model/kernels.h"
+#include "train/optimiser.h"
+#include "train/trainer.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { REPEAT = 3 };
+
+typedef enum { FORWARD, BACKWARD, BACKWARD_WEIGHT, PASSES } Pass;
+
+static const char *const NAMES[KERNEL_KINDS][PASSES] = {
+    [KERNEL_CONV] = {"3x3 convolution", "3x3 convolution, input", "3x3 convolution, filter"},
+    [KERNEL_NORM] = {"group norm, SiLU", "group norm, SiLU", NULL},
+    [KERNEL_ATTENTION] = {"attention", "attention", NULL},
+    [KERNEL_LINEAR] = {"linear", "linear, input", "linear, weight"},
+};
+
+/* ---- each kind of kernel ---- */
+
+static float *take(Arena *arena, size_t floats)
+{
+    return arena_take(arena, floats * sizeof(float));
+}
+
+/* A run of one kernel in one direction. */
+typedef struct {
+    const Kernel *kernel;
+    Pass pass;
+    bool prepared; /* filters are transformed beforehand */
+    double seconds;
+} Run;
+
+static double best_of(void (*call)(void *context), void *context)
+{
+    double best = HUGE_VAL;
+    call(context);
+    for (int i = 0; i < REPEAT; i++) {
+        double start = clock_seconds();
+        call(context);
+        best = fmin(best, clock_seconds() - start);
+    }
+    return best;
+}
+
+typedef struct {
+    const Run *run;
+    float *x, *y, *w, *dw, *bias, *prepared, *scratch;
+} ConvCall;
+
+static void conv_call(void *context)
+{
+    const ConvCall *c = context;
+    const ConvDims *d = &c->run->kernel->conv;
+    if (c->run->pass == FORWARD)
+        conv_forward(c->y, c->x, c->w, c->prepared, (ConvAdd){.bias = c->bias}, d, c->scratch);
+    else if (c->run->pass == BACKWARD)
+        conv_backward_input(c->x, c->y, c->w, d, c->scratch);
+    else
+        conv_backward_weight(c->dw, c->bias, c->y, c->x, d, c->scratch);
+}
+
+static bool time_conv(Run *run, Err *err)
+{
+    const ConvDims *d = &run->kernel->conv;
+    size_t n = (size_t)d->n, c_out = (size_t)d->c_out, filter = 9 * (size_t)d->c_in * c_out;
+    size_t x = n * (size_t)d->h * (size_t)d->w * (size_t)d->c_in;
+    size_t y = n * (size_t)conv_out_height(d) * (size_t)conv_out_width(d) * c_out;
+    size_t prepared = run->prepared ? conv_prepared_size(d) : 0, scratch = conv_scratch(d);
+    Arena arena;
+    size_t floats = block_piece(x) + block_piece(y) + 2 * block_piece(filter) + block_piece(c_out) +
+                    block_piece(prepared) + block_piece(scratch);
+    if (!arena_init(&arena, floats * sizeof(float), "a convolution", err)) return false;
+    ConvCall call = {.run = run, .x = take(&arena, x), .y = take(&arena, y)};
+    call.w = take(&arena, filter);
+    call.dw = take(&arena, filter);
+    call.bias = take(&arena, c_out);
+    call.scratch = take(&arena, scratch);
+    if (prepared > 0) {
+        call.prepared = take(&arena, prepared);
+        conv_prepare(call.prepared, call.w, d);
+    }
+    run->seconds = best_of(conv_call, &call);
+    arena_release(&arena);
+    return true;
+}
+
+typedef struct {
+    const Run *run;
+    GroupNormInput x;
+    GroupNormGrads grads;
+    float *y, *dy, *stats, *gamma, *beta, *scratch;
+} NormCall;
+
+/* The backward pass makes y again first, as the blocks do. */
+static void norm_call(void *context)
+{
+    const NormCall *c = context;
+    const GroupNormDims *d = &c->run->kernel->norm;
+    if (c->run->pass == FORWARD) group_norm_stats(c->stats, c->x, d, c->scratch);
+    group_norm_apply(c->y, c->x, c->stats, c->gamma, c->beta, d, c->scratch);
+    if (c->run->pass == BACKWARD)
+        group_norm_backward(c->grads, c->dy, c->x, c->stats, c->gamma, c->beta, d, c->scratch);
+}
+
+static bool time_norm(Run *run, Err *err)
+{
+    const GroupNormDims *d = &run->kernel->norm;
+    size_t pixels = (size_t)d->n * (size_t)d->pixels, c = (size_t)(d->c_a + d->c_b);
+    size_t a = pixels * (size_t)d->c_a, b = pixels * (size_t)d->c_b;
+    size_t stats = 2 * (size_t)d->n * (size_t)d->groups, scratch = group_norm_scratch(d);
+    Arena arena;
+    size_t floats = 2 * (block_piece(a) + block_piece(b) + block_piece(a + b)) +
+                    4 * block_piece(c) + block_piece(stats) + block_piece(scratch);
+    if (!arena_init(&arena, floats * sizeof(float), "a group norm", err)) return false;
+    NormCall call = {.run = run, .y = take(&arena, a + b), .dy = take(&arena, a + b)};
+    call.x = (GroupNormInput){take(&arena, a), b > 0 ? take(&arena, b) : NULL};
+    call.grads = (GroupNormGrads){.da = take(&arena, a),
+                                  .db = b > 0 ? take(&arena, b) : NULL,
+                                  .dgamma = take(&arena, c),
+                                  .dbeta = take(&arena, c)};
+    call.gamma = take(&arena, c);
+    call.beta = take(&arena, c);
+    call.stats = take(&arena, stats);
+    call.scratch = take(&arena, scratch);
+    run->seconds = best_of(norm_call, &call);
+    arena_release(&arena);
+    return true;
+}
+
+typedef struct {
+    const Run *run;
+    float *q, *k, *v, *o, *dq, *dk, *dv, *d_o, *scratch;
+} AttentionCall;
+
+static void attention_call(void *context)
+{
+    const AttentionCall *c = context;
+    const AttentionDims *d = &c->run->kernel->attention;
+    if (c->run->pass == FORWARD)
+        attention_forward(c->o, c->q, c->k, c->v, d, c->scratch);
+    else
+        attention_backward(c->dq, c->dk, c->dv, c->d_o, c->q, c->k, c->v, d, c->scratch);
+}
+
+static bool time_attention(Run *run, Err *err)
+{
+    const AttentionDims *d = &run->kernel->attention;
+    size_t size = (size_t)d->n * (size_t)d->tokens * (size_t)d->c, scratch = attention_scratch(d);
+    Arena arena;
+    size_t floats = 8 * block_piece(size) + block_piece(scratch);
+    if (!arena_init(&arena, floats * sizeof(float), "attention", err)) return false;
+    AttentionCall call = {.run = run, .scratch = take(&arena, scratch)};
+    float **arrays[] = {&call.q,  &call.k,  &call.v,  &call.o,
+                        &call.dq, &call.dk, &call.dv, &call.d_o};
+    for (int i = 0; i < 8; i++) *arrays[i] = take(&arena, size);
+    run->seconds = best_of(attention_call, &call);
+    arena_release(&arena);
+    return true;
+}
+
+typedef struct {
+    const Run *run;
+    float *x, *y, *w, *bias;
+} LinearCall;
+
+static void linear_call(void *context)
+{
+    const LinearCall *c = context;
+    const LinearDims *d = &c->run->kernel->linear;
+    if (c->run->pass == FORWARD)
+        linear_forward(c->y, c->x, c->w, c->bias, false, d);
+    else if (c->run->pass == BACKWARD)
+        linear_backward_input(c->x, c->y, c->w, false, d);
+    else
+        linear_backward_weight(c->w, c->bias, c->y, c->x, d);
+}
+
+static bool time_linear(Run *run, Err *err)
+{
+    const LinearDims *d = &run->kernel->linear;
+    size_t in = (size_t)d->in, out = (size_t)d->out, rows = (size_t)d->rows;
+    Arena arena;
+    size_t floats =
+        block_piece(rows * in) + block_piece(rows * out) + block_piece(in * out) + block_piece(out);
+    if (!arena_init(&arena, floats * sizeof(float), "a linear layer", err)) return false;
+    LinearCall call = {run, take(&arena, rows * in), take(&arena, rows * out),
+                       take(&arena, in * out), take(&arena, out)};
+    run->seconds = best_of(linear_call, &call);
+    arena_release(&arena);
+    return true;
+}
+
+/* ---- over the network ---- */
+
+/* The passes over its data that a norm has to make: statistics and result read x, the result is
+ * written; backward, the result is made again (2), and sums and gradient read x and dy each. */
+static double norm_bytes(const GroupNormDims *d, Pass pass)
+{
+    double floats = (double)d->n * d->pixels * (d->c_a + d->c_b);
+    return sizeof(float) * floats * (pass == FORWARD ? 3 : 2 + 5);
+}
+
+typedef double Table[KERNEL_KINDS][PASSES];
+
+typedef struct {
+    Table seconds, flop, bytes;
+} Sums;
+
+static bool add_kernel(Sums *sums, const Kernel *kernel, Pass pass, bool prepared, Err *err)
+{
+    static bool (*const timers[KERNEL_KINDS])(Run *, Err *) = {
+        [KERNEL_CONV] = time_conv,
+        [KERNEL_NORM] = time_norm,
+        [KERNEL_ATTENTION] = time_attention,
+        [KERNEL_LINEAR] = time_linear,
+    };
+    Run run = {.kernel = kernel, .pass = pass, .prepared = prepared};
+    KernelKind kind = kernel->kind;
+    if (!NAMES[kind][pass]) return true;
+    if (!timers[kind](&run, err)) return false;
+    bool twice = kind == KERNEL_ATTENTION && pass == BACKWARD;
+    sums->seconds[kind][pass] += run.seconds;
+    sums->flop[kind][pass] += (twice ? 4 : 2) * kernel_macs(kernel);
+    if (kind == KERNEL_NORM) sums->bytes[kind][pass] += norm_bytes(&kernel->norm, pass);
+    return true;
+}
+
+static bool add_block(Sums *sums, const Unet *unet, int index, BenchKind kind, int n, Err *err)
+{
+    Kernel kernels[BLOCK_MAX_KERNELS];
+    const Block *block = &unet_topology(unet)->list[index];
+    int count = block_kernels(kernels, block, unet_config(unet), n);
+    int passes = kind == BENCH_TRAIN ? PASSES : FORWARD + 1;
+    for (int i = 0; i < count; i++)
+        for (int pass = 0; pass < passes; pass++) {
+            /* nobody asks for the image's gradient */
+            if (block->kind == BLOCK_CONV_IN && pass == BACKWARD) continue;
+            if (!add_kernel(sums, &kernels[i], (Pass)pass, kind == BENCH_SAMPLE, err)) return false;
+        }
+    return true;
+}
+
+/* ---- the optimiser ---- */
+
+typedef struct {
+    float *w, *m, *v, *g, *ema;
+    size_t n;
+} OptimiserCall;
+
+static void optimiser_call(void *context)
+{
+    OptimiserCall *c = context;
+    double scale = clip_factor(gradient_norm(c->g, c->n), 1);
+    adam_update(c->w, c->m, c->v, c->g, c->n, scale, 1e-4, 0);
+    ema_update(c->ema, c->w, c->n, 0.999);
+}
+
+/* Time goes with the size, beyond what caches hold. */
+static bool time_optimiser(BenchKernel *out, size_t parameters, Err *err)
+{
+    enum { MOST = 1 << 23 };
+    OptimiserCall call = {.n = parameters < MOST ? parameters : MOST};
+    Arena arena;
+    if (!arena_init(&arena, 5 * block_piece(call.n) * sizeof(float), "the optimiser", err))
+        return false;
+    float **arrays[] = {&call.w, &call.m, &call.v, &call.g, &call.ema};
+    for (int i = 0; i < 5; i++) *arrays[i] = take(&arena, call.n);
+    double scale = (double)parameters / (double)call.n;
+    /* the norm reads g; Adam reads four arrays and writes three; the average: two and one */
+    double bytes = (1 + 4 + 3 + 2 + 1) * sizeof(float) * (double)parameters;
+    *out = (BenchKernel){.name = "clip, Adam, EMA",
+                         .backward = true,
+                         .seconds = scale * best_of(optimiser_call, &call),
+                         .bytes = bytes};
+    arena_release(&arena);
+    return true;
+}
+
+static void list_kernels(BenchKernels *out, const Sums *sums, double batches)
+{
+    *out = (BenchKernels){0};
+    for (int kind = 0; kind < KERNEL_KINDS; kind++)
+        for (int pass = 0; pass < PASSES; pass++) {
+            if (!(sums->seconds[kind][pass] > 0)) continue;
+            out->list[out->count++] = (BenchKernel){.name = NAMES[kind][pass],
+                                                    .backward = pass != FORWARD,
+                                                    .seconds = batches * sums->seconds[kind][pass],
+                                                    .flop = batches * sums->flop[kind][pass],
+                                                    .bytes = batches * sums->bytes[kind][pass]};
+        }
+}
+
+bool bench_kernels(BenchKernels *out, BenchKind kind, const Config *config, Err *err)
+{
+    Sums sums = {0};
+    int n = trainer_micro_batch(config);
+    double batches = kind == BENCH_TRAIN ? (double)config->train.batch_size / n : 1;
+    Unet *unet = unet_new(&config->model, true, err);
+    bool ok = unet != NULL;
+    for (int i = 0; ok && i < unet_topology(unet)->count; i++)
+        ok = add_block(&sums, unet, i, kind, n, err);
+    if (ok) list_kernels(out, &sums, batches);
+    if (ok && kind == BENCH_TRAIN)
+        ok = time_optimiser(&out->list[out->count++], unet_params(unet)->floats, err);
+    unet_free(unet);
+    return ok;
+}
+
+/* ---- the machine ---- */
+
+enum { SIDE = 1024 };
+
+typedef struct {
+    float *a, *b, *c;
+} GemmCall;
+
+static void gemm_call(void *context)
+{
+    const GemmCall *call = context;
+    gemm_parallel(call->c, call->a, call->b, gemm_dims(SIDE, SIDE, SIDE, false, false, 0));
+}
+
+enum { COPY_CHUNKS = 128, COPY_CHUNK = 1 << 20 };
+
+typedef struct {
+    unsigned char *to, *from;
+} CopyCall;
+
+static void copy_call(void *context)
+{
+    const CopyCall *call = context;
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < COPY_CHUNKS; i++)
+        memcpy(call->to + (size_t)i * COPY_CHUNK, call->from + (size_t)i * COPY_CHUNK, COPY_CHUNK);
+}
+
+bool bench_peaks(BenchPeaks *peaks, Err *err)
+{
+    Arena arena;
+    size_t matrix = (size_t)SIDE * SIDE * sizeof(float), bytes = (size_t)COPY_CHUNKS * COPY_CHUNK;
+    if (!arena_init(&arena, 3 * matrix + 2 * bytes, "the machine's limits", err)) return false;
+    GemmCall product = {arena_take(&arena, matrix), arena_take(&arena, matrix),
+                        arena_take(&arena, matrix)};
+    CopyCall copy = {arena_take(&arena, bytes), arena_take(&arena, bytes)};
+    peaks->gemm = 2.0 * SIDE * SIDE * SIDE / best_of(gemm_call, &product);
+    peaks->copy = 2.0 * (double)bytes / best_of(copy_call, &copy);
+    arena_release(&arena);
+    return true;
+}
