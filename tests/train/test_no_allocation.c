@@ -78,7 +78,6 @@ enum { COUNTED = false };
 
 static void start_counting(void)
 {
-    if (!COUNTED) skip();
     atomic_store(&allocations, 0);
     atomic_store(&counting, true);
 }
@@ -93,6 +92,7 @@ static int stop_counting(void)
 static void allocations_are_counted(void **state)
 {
     (void)state;
+    if (!COUNTED) skip();
     void *volatile blocks[5];
     void *aligned = NULL;
     start_counting();
@@ -131,6 +131,7 @@ static Config everything(void)
 static void a_training_step_takes_no_memory(void **state)
 {
     (void)state;
+    if (!COUNTED) skip();
     Err err;
     Dataset set;
     StepReport report;
@@ -190,6 +191,7 @@ static void sample(SamplerKind kind, Unet *unet, const float *weights, const Con
 static void a_sampling_step_takes_no_memory(void **state)
 {
     (void)state;
+    if (!COUNTED) skip();
     Err err;
     Config c = everything();
     Unet *unet = network_new(c.model, 3, UNET_SAMPLE);
