@@ -36,6 +36,7 @@ positive() { # NUMBER...
         grep -qE "^$kind +2 images a step  best [0-9.e+]+ images/s  median [0-9.e+]+ images/s  \
 [0-9.e+]+ GFLOP/s  peak memory [0-9]+ MiB$" out
     done
+    [ "$(wc -l <out)" -eq 4 ]
 }
 
 @test "--json: one object, every figure positive, the median no faster than the best" {
