@@ -23,7 +23,7 @@ typedef struct {
     double bytes; /* that it has to read and write at least; 0 where flop is what counts */
 } BenchKernel;
 
-enum { BENCH_MAX_KERNELS = 12 };
+enum { BENCH_MAX_KERNELS = 16 };
 
 typedef struct {
     int count;
@@ -31,7 +31,7 @@ typedef struct {
 } BenchKernels;
 
 /* Those of a step of this kind that have any work. In a step they find other data in the caches
- * than alone, so that their sum is only about what the step takes; sums, doubled pixels, dropout
+ * than alone, so that their sum is only about what the step takes; sums, doubled pixels
  * and what is once an image are in none of them. `config` as in bench_run. */
 bool bench_kernels(BenchKernels *kernels, BenchKind kind, const Config *config, Err *err);
 

@@ -50,6 +50,9 @@ static void append_resnet(Builder *b)
     append_norm(b, block->c_in, block->c_skip, true);
     append_conv(b, 0);
     append_norm(b, block->c_out, 0, true);
+    if (b->config->dropout > 0)
+        append(b, KERNEL_DROPOUT)->dropout =
+            (DropoutDims){b->n, block_output_floats(block, 1), (float)b->config->dropout};
     append_conv(b, 1);
     if (block->c_in + block->c_skip == block->c_out) return;
     append_linear(b, block->c_in);
@@ -106,6 +109,7 @@ double kernel_macs(const Kernel *k)
     case KERNEL_LINEAR:
         return (double)k->linear.rows * k->linear.in * k->linear.out;
     case KERNEL_NORM:
+    case KERNEL_DROPOUT:
     case KERNEL_KINDS:
         break;
     }

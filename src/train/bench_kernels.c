@@ -6,19 +6,22 @@
 #include "base/clock.h"
 #include "base/gemm.h"
 #include "model/kernels.h"
+#include "nn/pointwise.h"
 #include "train/optimiser.h"
 #include "train/trainer.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { REPEAT = 3 };
+enum { REPEAT = 3, REPEAT_PEAK = 10 };
 
 typedef enum { FORWARD, BACKWARD, BACKWARD_WEIGHT, PASSES } Pass;
 
 static const char *const NAMES[KERNEL_KINDS][PASSES] = {
     [KERNEL_CONV] = {"3x3 convolution", "3x3 convolution, input", "3x3 convolution, filter"},
     [KERNEL_NORM] = {"group norm, SiLU", "group norm, SiLU", NULL},
+    [KERNEL_DROPOUT] = {"dropout", "dropout", NULL},
     [KERNEL_ATTENTION] = {"attention", "attention", NULL},
     [KERNEL_LINEAR] = {"linear", "linear, input", "linear, weight"},
 };
@@ -38,11 +41,11 @@ typedef struct {
     double seconds;
 } Run;
 
-static double best_of(void (*call)(void *context), void *context)
+static double best_of(int repeat, void (*call)(void *context), void *context)
 {
     double best = HUGE_VAL;
     call(context);
-    for (int i = 0; i < REPEAT; i++) {
+    for (int i = 0; i < repeat; i++) {
         double start = clock_seconds();
         call(context);
         best = fmin(best, clock_seconds() - start);
@@ -87,7 +90,7 @@ static bool time_conv(Run *run, Err *err)
         call.prepared = take(&arena, prepared);
         conv_prepare(call.prepared, call.w, d);
     }
-    run->seconds = best_of(conv_call, &call);
+    run->seconds = best_of(REPEAT, conv_call, &call);
     arena_release(&arena);
     return true;
 }
@@ -130,8 +133,34 @@ static bool time_norm(Run *run, Err *err)
     call.beta = take(&arena, c);
     call.stats = take(&arena, stats);
     call.scratch = take(&arena, scratch);
-    run->seconds = best_of(norm_call, &call);
+    run->seconds = best_of(REPEAT, norm_call, &call);
     arena_release(&arena);
+    return true;
+}
+
+typedef struct {
+    const Run *run;
+    float *x;
+} DropoutCall;
+
+/* Backward, on what the convolution read, made again, and on its gradient. */
+static void dropout_call(void *context)
+{
+    const DropoutCall *c = context;
+    const DropoutDims *d = &c->run->kernel->dropout;
+    RngKey key = {.stream = RNG_DROPOUT};
+    dropout_apply(c->x, d->n, d->size, d->rate, key);
+    if (c->run->pass == BACKWARD) dropout_apply(c->x, d->n, d->size, d->rate, key);
+}
+
+static bool time_dropout(Run *run, Err *err)
+{
+    const DropoutDims *d = &run->kernel->dropout;
+    DropoutCall call = {.run = run};
+    call.x = memory_new((size_t)d->n * d->size, sizeof *call.x, "dropout", err);
+    if (!call.x) return false;
+    run->seconds = best_of(REPEAT, dropout_call, &call);
+    free(call.x);
     return true;
 }
 
@@ -161,7 +190,7 @@ static bool time_attention(Run *run, Err *err)
     float **arrays[] = {&call.q,  &call.k,  &call.v,  &call.o,
                         &call.dq, &call.dk, &call.dv, &call.d_o};
     for (int i = 0; i < 8; i++) *arrays[i] = take(&arena, size);
-    run->seconds = best_of(attention_call, &call);
+    run->seconds = best_of(REPEAT, attention_call, &call);
     arena_release(&arena);
     return true;
 }
@@ -193,7 +222,7 @@ static bool time_linear(Run *run, Err *err)
     if (!arena_init(&arena, floats * sizeof(float), "a linear layer", err)) return false;
     LinearCall call = {run, take(&arena, rows * in), take(&arena, rows * out),
                        take(&arena, in * out), take(&arena, out)};
-    run->seconds = best_of(linear_call, &call);
+    run->seconds = best_of(REPEAT, linear_call, &call);
     arena_release(&arena);
     return true;
 }
@@ -208,6 +237,12 @@ static double norm_bytes(const GroupNormDims *d, Pass pass)
     return sizeof(float) * floats * (pass == FORWARD ? 3 : 2 + 5);
 }
 
+static double dropout_bytes(const DropoutDims *d, Pass pass)
+{
+    double floats = (double)d->n * (double)d->size;
+    return sizeof(float) * floats * (pass == FORWARD ? 2 : 4);
+}
+
 typedef double Table[KERNEL_KINDS][PASSES];
 
 typedef struct {
@@ -217,9 +252,8 @@ typedef struct {
 static bool add_kernel(Sums *sums, const Kernel *kernel, Pass pass, bool prepared, Err *err)
 {
     static bool (*const timers[KERNEL_KINDS])(Run *, Err *) = {
-        [KERNEL_CONV] = time_conv,
-        [KERNEL_NORM] = time_norm,
-        [KERNEL_ATTENTION] = time_attention,
+        [KERNEL_CONV] = time_conv,       [KERNEL_NORM] = time_norm,
+        [KERNEL_DROPOUT] = time_dropout, [KERNEL_ATTENTION] = time_attention,
         [KERNEL_LINEAR] = time_linear,
     };
     Run run = {.kernel = kernel, .pass = pass, .prepared = prepared};
@@ -230,6 +264,7 @@ static bool add_kernel(Sums *sums, const Kernel *kernel, Pass pass, bool prepare
     sums->seconds[kind][pass] += run.seconds;
     sums->flop[kind][pass] += (twice ? 4 : 2) * kernel_macs(kernel);
     if (kind == KERNEL_NORM) sums->bytes[kind][pass] += norm_bytes(&kernel->norm, pass);
+    if (kind == KERNEL_DROPOUT) sums->bytes[kind][pass] += dropout_bytes(&kernel->dropout, pass);
     return true;
 }
 
@@ -241,8 +276,9 @@ static bool add_block(Sums *sums, const Unet *unet, int index, BenchKind kind, i
     int passes = kind == BENCH_TRAIN ? PASSES : FORWARD + 1;
     for (int i = 0; i < count; i++)
         for (int pass = 0; pass < passes; pass++) {
-            /* nobody asks for the image's gradient */
+            /* nobody asks for the image's gradient; samples are drawn without dropout */
             if (block->kind == BLOCK_CONV_IN && pass == BACKWARD) continue;
+            if (kernels[i].kind == KERNEL_DROPOUT && kind == BENCH_SAMPLE) continue;
             if (!add_kernel(sums, &kernels[i], (Pass)pass, kind == BENCH_SAMPLE, err)) return false;
         }
     return true;
@@ -278,7 +314,7 @@ static bool time_optimiser(BenchKernel *out, size_t parameters, Err *err)
     double bytes = (1 + 4 + 3 + 2 + 1) * sizeof(float) * (double)parameters;
     *out = (BenchKernel){.name = "clip, Adam, EMA",
                          .backward = true,
-                         .seconds = scale * best_of(optimiser_call, &call),
+                         .seconds = scale * best_of(REPEAT, optimiser_call, &call),
                          .bytes = bytes};
     arena_release(&arena);
     return true;
@@ -350,8 +386,8 @@ bool bench_peaks(BenchPeaks *peaks, Err *err)
     GemmCall product = {arena_take(&arena, matrix), arena_take(&arena, matrix),
                         arena_take(&arena, matrix)};
     CopyCall copy = {arena_take(&arena, bytes), arena_take(&arena, bytes)};
-    peaks->gemm = 2.0 * SIDE * SIDE * SIDE / best_of(gemm_call, &product);
-    peaks->copy = 2.0 * (double)bytes / best_of(copy_call, &copy);
+    peaks->gemm = 2.0 * SIDE * SIDE * SIDE / best_of(REPEAT_PEAK, gemm_call, &product);
+    peaks->copy = 2.0 * (double)bytes / best_of(REPEAT_PEAK, copy_call, &copy);
     arena_release(&arena);
     return true;
 }

@@ -27,13 +27,14 @@ static void they_have_the_blocks_work(void **state)
 }
 
 /* Norms have no multiply-adds: the channels that they see are those of the tensors around them. */
-static void norms_and_heads(void **state)
+static void norms_dropout_and_heads(void **state)
 {
     (void)state;
     ModelConfig config = network_classes();
+    config.dropout = 0.1;
     Unet *unet = network_new(config, 1, UNET_SAMPLE);
     const Topology *t = unet_topology(unet);
-    int norms[BLOCK_OUT + 1] = {0}, blocks[BLOCK_OUT + 1] = {0};
+    int norms[BLOCK_OUT + 1] = {0}, blocks[BLOCK_OUT + 1] = {0}, dropouts = 0;
     for (int i = 0; i < t->count; i++) {
         Kernel kernels[BLOCK_MAX_KERNELS];
         const Block *block = &t->list[i];
@@ -43,6 +44,11 @@ static void norms_and_heads(void **state)
             const Kernel *kernel = &kernels[k];
             if (kernel->kind == KERNEL_ATTENTION)
                 assert_int_equal(kernel->attention.heads * 8, block->c_in);
+            if (kernel->kind == KERNEL_DROPOUT) {
+                dropouts++;
+                assert_int_equal(kernel->dropout.n, 2);
+                assert_int_equal(kernel->dropout.size, block->h * block->w * block->c_out);
+            }
             if (kernel->kind != KERNEL_NORM) continue;
             norms[block->kind]++;
             assert_int_equal(kernel->norm.n, 2);
@@ -53,6 +59,7 @@ static void norms_and_heads(void **state)
             assert_int_equal(kernel->norm.c_b, first ? block->c_skip : 0);
         }
     }
+    assert_int_equal(dropouts, blocks[BLOCK_RESNET]);
     for (int kind = 0; kind <= BLOCK_OUT; kind++) {
         int each = kind == BLOCK_RESNET ? 2 : kind == BLOCK_ATTENTION || kind == BLOCK_OUT;
         assert_int_equal(norms[kind], each * blocks[kind]);
@@ -65,7 +72,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(they_have_the_blocks_work),
-        cmocka_unit_test(norms_and_heads),
+        cmocka_unit_test(norms_dropout_and_heads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
