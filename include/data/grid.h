@@ -20,4 +20,7 @@ bool grid_new(Image *grid, GridDims dims, Err *err);
  * and more. */
 bool grid_make(Image *grid, const uint8_t *images, GridDims dims, Err *err);
 
+/* The same of `images` in [-1, 1] (data/pixels.h), into the PNG file `path`. */
+bool grid_write(const char *path, const float *images, GridDims dims, Err *err);
+
 #endif

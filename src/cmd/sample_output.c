@@ -42,6 +42,11 @@ static size_t image_floats(const SampleOutput *o)
     return (size_t)o->height * (size_t)o->width * (size_t)o->channels;
 }
 
+static GridDims grid_dims(const SampleOutput *o)
+{
+    return (GridDims){o->count, o->height, o->width, o->channels, o->columns};
+}
+
 /* What `path` would be made in: the nearest folder above it that there is. */
 static void nearest_folder(char folder[FILE_PATH], const char *path)
 {
@@ -80,8 +85,7 @@ bool sample_output_check(const SampleOutput *o, Err *err)
     if (!check_writable(o, err)) return false;
     if (o->kind != OUTPUT_GRID) return true;
     Image grid = {0};
-    GridDims dims = {o->count, o->height, o->width, o->channels, o->columns};
-    bool ok = grid_new(&grid, dims, err);
+    bool ok = grid_new(&grid, grid_dims(o), err);
     image_release(&grid);
     return ok;
 }
@@ -118,22 +122,6 @@ static bool write_floats(const SampleOutput *o, const float *images, Err *err)
     return write_array(o, &array, err);
 }
 
-static bool write_grid(const SampleOutput *o, const float *images, Err *err)
-{
-    size_t floats = (size_t)o->count * image_floats(o);
-    uint8_t *bytes = memory_new(floats, 1, "the grid", err);
-    Image grid = {0};
-    bool ok = bytes != NULL;
-    if (ok) {
-        GridDims dims = {o->count, o->height, o->width, o->channels, o->columns};
-        pixels_to_bytes(bytes, images, floats);
-        ok = grid_make(&grid, bytes, dims, err) && image_write(o->path, &grid, NULL, 0, err);
-    }
-    image_release(&grid);
-    free(bytes);
-    return ok;
-}
-
 static bool write_images(const char *folder, const SampleOutput *o, const float *images, Err *err)
 {
     char path[FILE_PATH];
@@ -168,7 +156,7 @@ bool sample_output_write(const SampleOutput *o, const float *images, Err *err)
 {
     switch (o->kind) {
     case OUTPUT_GRID:
-        return write_grid(o, images, err);
+        return grid_write(o->path, images, grid_dims(o), err);
     case OUTPUT_FOLDER:
         return write_folder(o, images, err);
     case OUTPUT_FLOATS:

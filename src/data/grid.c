@@ -1,6 +1,10 @@
 #include "data/grid.h"
 
+#include "base/memory.h"
+#include "data/pixels.h"
+
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int default_columns(int count)
@@ -44,4 +48,18 @@ bool grid_make(Image *grid, const uint8_t *images, GridDims dims, Err *err)
                    images, row);
     }
     return true;
+}
+
+bool grid_write(const char *path, const float *images, GridDims dims, Err *err)
+{
+    size_t floats =
+        (size_t)dims.count * (size_t)dims.height * (size_t)dims.width * (size_t)dims.channels;
+    uint8_t *bytes = memory_new(floats, 1, "the images of a grid", err);
+    if (!bytes) return false;
+    Image grid = {0};
+    pixels_to_bytes(bytes, images, floats);
+    bool ok = grid_make(&grid, bytes, dims, err) && image_write(path, &grid, NULL, 0, err);
+    image_release(&grid);
+    free(bytes);
+    return ok;
 }

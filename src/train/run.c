@@ -6,7 +6,6 @@
 
 #include "base/clock.h"
 #include "data/grid.h"
-#include "data/pixels.h"
 #include "train/checkpoint.h"
 #include "train/generate.h"
 #include "train/metrics.h"
@@ -120,19 +119,8 @@ static bool draw_images(Run *r)
 static bool write_grid(const Run *r, const char *path, Err *err)
 {
     const ModelConfig *m = &r->config->model;
-    int count = r->config->sample.count;
-    size_t floats = (size_t)count * r->generator.size;
-    uint8_t *bytes = memory_new(floats, 1, "a grid", err);
-    Image grid = {0};
-    bool ok = bytes != NULL;
-    if (ok) {
-        pixels_to_bytes(bytes, r->images, floats);
-        ok = grid_make(&grid, bytes, (GridDims){count, m->height, m->width, m->channels, 0}, err) &&
-             image_write(path, &grid, NULL, 0, err);
-    }
-    image_release(&grid);
-    free(bytes);
-    return ok;
+    GridDims dims = {r->config->sample.count, m->height, m->width, m->channels, 0};
+    return grid_write(path, r->images, dims, err);
 }
 
 /* A grid that cannot be written is no reason to stop. */

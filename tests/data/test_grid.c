@@ -1,4 +1,5 @@
 #include "data/grid.h"
+#include "data/pixels.h"
 #include "support.h"
 
 enum { HEIGHT = 2, WIDTH = 3, CHANNELS = 3, SIZE = HEIGHT * WIDTH * CHANNELS, COUNT = 5 };
@@ -55,11 +56,38 @@ static void a_grid_of_a_gigabyte_is_refused(void **state)
     assert_false(grid_make(&grid, NULL, (GridDims){INT32_MAX, 1 << 20, 1 << 20, 3, 1}, &err));
 }
 
+static void floats_become_the_same_grid_in_a_file(void **state)
+{
+    (void)state;
+    enum { FLOATS = COUNT * SIZE };
+    GridDims dims = {COUNT, HEIGHT, WIDTH, CHANNELS, 2};
+    float images[FLOATS];
+    uint8_t bytes[FLOATS];
+    Image made, read;
+    Err err;
+    char *folder = test_temp_folder(), *path = test_path(folder, "grid.png");
+    for (int i = 0; i < FLOATS; i++) images[i] = (float)(i * 2) / (FLOATS - 1) - 1;
+    pixels_to_bytes(bytes, images, FLOATS);
+    assert_true(grid_make(&made, bytes, dims, &err));
+    assert_true(grid_write(path, images, dims, &err));
+    assert_true(image_read(&read, path, 0, &err));
+    assert_int_equal(read.height, made.height);
+    assert_int_equal(read.width, made.width);
+    assert_int_equal(read.channels, CHANNELS);
+    assert_memory_equal(read.pixels, made.pixels, (size_t)(made.height * made.width * CHANNELS));
+    image_release(&read), image_release(&made);
+    assert_false(grid_write("/nonexistent/grid.png", images, dims, &err));
+    assert_non_null(strstr(err.text, "/nonexistent/grid.png"));
+    test_remove_folder(folder);
+    free(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_pixel_is_in_its_place),
         cmocka_unit_test(a_grid_of_a_gigabyte_is_refused),
+        cmocka_unit_test(floats_become_the_same_grid_in_a_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
