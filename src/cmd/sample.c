@@ -14,6 +14,7 @@
 #include "train/source.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,6 +63,16 @@ static bool check_variance(const Sample *s, Err *err)
                    sampler_names[s->sampler.kind]);
 }
 
+static bool check_finite(const float *images, size_t count, size_t size, const char *path, Err *err)
+{
+    for (size_t i = 0; i < count * size; i++)
+        if (!isfinite(images[i]))
+            return err_set(err, ERR_DATA,
+                           "--noise %s: image %zu (the first is 0) holds %g, which is not finite",
+                           path, i / size, (double)images[i]);
+    return true;
+}
+
 /* x_T from float32 [N,C,H,W] to [N,H,W,C]. */
 static bool take_noise(Sample *s, const Array *array, Err *err)
 {
@@ -77,6 +88,7 @@ static bool take_noise(Sample *s, const Array *array, Err *err)
     if (s->options.count > 0 && (size_t)s->options.count > count)
         return err_set(err, ERR_USAGE, "--count %d, but --noise %s holds %zu images",
                        s->options.count, path, count);
+    if (!check_finite(array->data, count, channels * pixels, path, err)) return false;
     s->x_T = memory_new(array->count, sizeof *s->x_T, "x_T", err);
     if (!s->x_T) return false;
     const float *in = array->data;

@@ -134,6 +134,14 @@ header_of() { # FILE
     refuses 3 "none.npy" -- sample --noise none.npy -o x.png
     sample -n 2 -o floats.npy --float
     refuses 2 "--count 3" "floats.npy holds 2" -- sample --noise floats.npy -n 3 -o x.png
+    # the last number of the second image becomes NaN, then minus infinity
+    for bits in '\000\000\300\177' '\000\000\200\377'; do
+        # shellcheck disable=SC2059 # escapes
+        printf "$bits" |
+            dd of=floats.npy bs=1 seek=$((124 + 8 * image)) conv=notrunc status=none
+        refuses 3 "--noise floats.npy" "image 1 " "not finite" -- \
+            sample --noise floats.npy -o x.png
+    done
     [ ! -e x.png ]
 }
 
