@@ -8,7 +8,8 @@
  * is never written down, and no thread waits for another. Passing chunks of transformed tiles to
  * tasks of one frequency each is up to 15 % faster on one core that has nothing else to do (128
  * channels at 32x32: 353 to 312 GFLOP/s), but meets at two barriers a chunk: with other programs on
- * the two cores it fell from 300 to 3 GFLOP/s for 64 channels at 14x14, this to 176.
+ * both cores it fell from 300 to 3 GFLOP/s for 64 channels at 14x14, this to 176. (A machine of 2
+ * cores with AVX-512.)
  *
  * Where the squares are few, tasks also split the tiles, and their parts are added in order.
  */
