@@ -1,6 +1,7 @@
 /*
  * Where samples go, by the ending of the name: one grid as .png, uint8 [N,H,W,C] as .npy or .npz
- * (the key arr_0), float32 [N,C,H,W] as .npy, or a folder with a PNG for each image.
+ * (the key arr_0; of a model with classes arr_1 too, their int64 labels [N]), float32 [N,C,H,W] as
+ * .npy, or a folder with a PNG for each image.
  */
 #ifndef DDPM_CMD_SAMPLE_OUTPUT_H
 #define DDPM_CMD_SAMPLE_OUTPUT_H
@@ -18,11 +19,12 @@ typedef struct {
     const char *path;
     OutputKind kind;
     int count, height, width, channels; /* of all images */
+    int classes;                        /* of the model; 0: none */
     int columns;                        /* of a grid; 0: about as many as rows */
 } SampleOutput;
 
-/* Whether it can be written there, before any work is done: the folder above exists, a grid is not
- * too large. */
+/* Whether it can be written there, before any work is done: the folder above exists, a folder holds
+ * no samples yet (those of fewer images would be lost among the old), a grid is not too large. */
 bool sample_output_check(const SampleOutput *output, Err *err);
 
 /* images [count,height,width,channels], in [-1, 1]. */

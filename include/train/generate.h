@@ -22,12 +22,15 @@ typedef struct {
 } Generator;
 
 /* `unet` is reserved for at least `batch` images and, with `weights`, outlives the generator.
- * config->steps is resolved (not 0), and has passed sampler_check. Image i of a model with classes
- * is of class i modulo their number. */
+ * config->steps is resolved (not 0), and has passed sampler_check. */
 bool generator_init(Generator *g, Unet *unet, const float *weights,
                     const DiffusionConfig *diffusion, const SamplerConfig *config, int batch,
                     Err *err);
 void generator_release(Generator *g);
+
+/* The class that image `image` of a run is drawn of, by a model with `classes` of them: image
+ * modulo classes. */
+int32_t generator_class(uint32_t image, int classes);
 
 /* Network calls that each batch takes: the steps, without repeats. Not during a batch. */
 int generator_steps(Generator *g);

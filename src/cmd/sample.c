@@ -118,6 +118,7 @@ static bool choose_output(Sample *s, Err *err)
     s->output.height = m->height;
     s->output.width = m->width;
     s->output.channels = m->channels;
+    s->output.classes = m->num_classes;
     s->output.columns = o->columns;
     s->output.count = o->count > 0 ? o->count : s->source.config.sample.count;
     return sample_output_kind(&s->output.kind, o->output, o->as_float, err) && read_noise(s, err) &&

@@ -26,7 +26,7 @@ static const Option options[] = {
      AT(output),
      .help =
          "X.png: a grid; X.npy, X.npz: an array N x H x W x C of uint8; anything else: a folder "
-         "with a PNG for each image"},
+         "with a PNG for each image, which holds none yet"},
     {.name = "float",
      .type = OPTION_FLAG,
      AT(as_float),
@@ -115,6 +115,9 @@ const OptionTable sample_options_table = {
     .summary = "draw images from a model",
     .options = options,
     .count = sizeof options / sizeof *options,
+    .notes = "A model with classes draws image i, counted from 0, of class i modulo their\n"
+             "number; a .npz has these labels too, as arr_1 (int64, N), beside the images as\n"
+             "arr_0. It can be trained on: data.format=npy, data.labels=true.",
 };
 
 bool sample_options_parse(SampleOptions *o, bool *help, int argc, char **argv, Err *err)

@@ -5,6 +5,7 @@
 #include "base/npy.h"
 #include "data/grid.h"
 #include "data/pixels.h"
+#include "train/generate.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -71,6 +72,28 @@ static bool check_writable(const SampleOutput *o, Err *err)
                    folder, strerror(errno));
 }
 
+/* Whether write_images could have named it so. */
+static bool is_sample_name(const char *name)
+{
+    size_t digits = strspn(name, "0123456789");
+    return digits >= 6 && strcmp(name + digits, ".png") == 0;
+}
+
+static bool check_no_samples(const char *folder, Err *err)
+{
+    FileList list;
+    if (!file_list(&list, folder, err)) return false;
+    size_t i = 0;
+    while (i < list.count && !is_sample_name(list.names[i])) i++;
+    bool ok = i == list.count ||
+              err_set(err, ERR_USAGE,
+                      "--output %s: the folder holds images already, such as %s; name another "
+                      "folder, or remove them",
+                      folder, list.names[i]);
+    file_list_release(&list);
+    return ok;
+}
+
 bool sample_output_check(const SampleOutput *o, Err *err)
 {
     char parent[FILE_PATH];
@@ -83,6 +106,7 @@ bool sample_output_check(const SampleOutput *o, Err *err)
         return err_set(err, ERR_USAGE, "--output %s is a file, and no ending says of which kind",
                        o->path);
     if (!check_writable(o, err)) return false;
+    if (o->kind == OUTPUT_FOLDER) return !file_is_folder(o->path) || check_no_samples(o->path, err);
     if (o->kind != OUTPUT_GRID) return true;
     Image grid = {0};
     bool ok = grid_new(&grid, grid_dims(o), err);
@@ -90,21 +114,45 @@ bool sample_output_check(const SampleOutput *o, Err *err)
     return ok;
 }
 
-static bool write_array(const SampleOutput *o, Array *array, Err *err)
+/* [N,H,W,C] of bytes. */
+static bool to_bytes(Array *array, const SampleOutput *o, const float *images, Err *err)
 {
-    bool ok = o->kind == OUTPUT_NPZ ? npz_write(o->path, &(NpzEntry){"arr_0", array}, 1, err)
-                                    : npy_write(o->path, array, err);
-    array_release(array);
+    size_t shape[] = {(size_t)o->count, (size_t)o->height, (size_t)o->width, (size_t)o->channels};
+    if (!array_init(array, ARRAY_U8, 4, shape, "the samples", err)) return false;
+    pixels_to_bytes(array->data, images, array->count);
+    return true;
+}
+
+static bool write_npy(const SampleOutput *o, const float *images, Err *err)
+{
+    Array array;
+    if (!to_bytes(&array, o, images, err)) return false;
+    bool ok = npy_write(o->path, &array, err);
+    array_release(&array);
     return ok;
 }
 
-static bool write_bytes(const SampleOutput *o, const float *images, Err *err)
+static bool draw_labels(Array *labels, const SampleOutput *o, Err *err)
 {
-    size_t shape[] = {(size_t)o->count, (size_t)o->height, (size_t)o->width, (size_t)o->channels};
-    Array array;
-    if (!array_init(&array, ARRAY_U8, 4, shape, "the samples", err)) return false;
-    pixels_to_bytes(array.data, images, array.count);
-    return write_array(o, &array, err);
+    if (!array_init(labels, ARRAY_I64, 1, (size_t[]){(size_t)o->count}, "the labels", err))
+        return false;
+    int64_t *label = labels->data;
+    for (int i = 0; i < o->count; i++) label[i] = generator_class((uint32_t)i, o->classes);
+    return true;
+}
+
+/* With the labels, if there are any, as guided-diffusion does: what is trained on .npz reads both.
+ */
+static bool write_npz(const SampleOutput *o, const float *images, Err *err)
+{
+    Array array, labels = {0};
+    if (!to_bytes(&array, o, images, err)) return false;
+    NpzEntry entries[] = {{"arr_0", &array}, {"arr_1", &labels}};
+    bool ok = (o->classes == 0 || draw_labels(&labels, o, err)) &&
+              npz_write(o->path, entries, o->classes > 0 ? 2 : 1, err);
+    array_release(&labels);
+    array_release(&array);
+    return ok;
 }
 
 /* [N,H,W,C] to [N,C,H,W]. */
@@ -119,7 +167,9 @@ static bool write_floats(const SampleOutput *o, const float *images, Err *err)
         for (size_t c = 0; c < channels; c++)
             for (size_t p = 0; p < pixels; p++)
                 out[(i * channels + c) * pixels + p] = images[(i * pixels + p) * channels + c];
-    return write_array(o, &array, err);
+    bool ok = npy_write(o->path, &array, err);
+    array_release(&array);
+    return ok;
 }
 
 static bool write_images(const char *folder, const SampleOutput *o, const float *images, Err *err)
@@ -161,7 +211,9 @@ bool sample_output_write(const SampleOutput *o, const float *images, Err *err)
         return write_folder(o, images, err);
     case OUTPUT_FLOATS:
         return write_floats(o, images, err);
+    case OUTPUT_NPZ:
+        return write_npz(o, images, err);
     default:
-        return write_bytes(o, images, err);
+        return write_npy(o, images, err);
     }
 }

@@ -36,12 +36,17 @@ static void denoise(void *context, float *out, const float *x_t, int t, int n)
     unet_forward(g->unet, out, input, g->weights, NULL);
 }
 
+int32_t generator_class(uint32_t image, int classes)
+{
+    return (int32_t)(image % (uint32_t)classes);
+}
+
 static void start(Generator *g, Sampler *sampler, const float *x_T, uint32_t first_image, int n)
 {
     int classes = unet_config(g->unet)->num_classes;
     g->config.first_image = first_image;
     for (int i = 0; i < n && classes > 0; i++)
-        g->labels[i] = (int32_t)((first_image + (uint32_t)i) % (uint32_t)classes);
+        g->labels[i] = generator_class(first_image + (uint32_t)i, classes);
     g->variable.used = 0;
     sampler_init(sampler, &g->variable, &g->config, &g->schedule, x_T, n, g->size);
 }

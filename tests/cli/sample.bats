@@ -113,6 +113,48 @@ header_of() { # FILE
     same_weights run-images run-images.npy
 }
 
+# The array arr_1 of a .npz, in which it comes after arr_0; both are stored.
+labels_of() { # FILE COUNT
+    local name
+    name=$(grep -abo arr_1.npy "$1" | head -n 1 | cut -d : -f 1)
+    tail -c +$((name - 30 + 1)) "$1" >member
+    tail -c +$(($(header_of member) + 128 + 1)) member | head -c $((8 * $2)) |
+        od -An -v -t d8 -w8 | xargs
+}
+
+@test "a model with classes: image i of class i modulo their number, the labels in the .npz" {
+    local classes=(--set data.labels=true --set model.num_classes=8)
+    train "${classes[@]}" --out classes --set train.steps=3
+    sample --model classes -n 10 -o labelled.npz --batch 4 --sampler ddim --steps 2
+    [ "$(labels_of labelled.npz 10)" = "0 1 2 3 4 5 6 7 0 1" ]
+    "$DDPM" sample --help | grep -q "class i modulo"
+    options=(--set data.format=npy --set data.path=labelled.npz)
+    train "${options[@]}" "${classes[@]}" --dry-run
+    # there is a class 7, so that seven are too few
+    run train "${options[@]}" "${classes[@]}" --set model.num_classes=7 --dry-run
+    [ "$status" -ne 0 ]
+    # no classes, no labels
+    sample -n 2 -o plain.npz --sampler ddim --steps 2
+    run grep -q arr_1 plain.npz
+    [ "$status" -eq 1 ]
+    refuses 3 "plain.npz" "arr_1" -- train --config tiny.json "${classes[@]}" \
+        --set data.format=npy --set data.path=plain.npz --dry-run
+}
+
+@test "a folder that holds images is not written into, another is" {
+    mkdir -p folder
+    echo mine >folder/notes.txt
+    echo mine >folder/1.png
+    sample -n 2 -o folder --sampler ddim --steps 2
+    [ "$(cd folder && echo *)" = "000000.png 000001.png 1.png notes.txt" ]
+    cp -r folder before
+    refuses 2 "--output folder" "000000.png" "another" "remove" -- sample -n 1 -o folder --seed 1
+    rm folder/000000.png
+    refuses 2 "--output folder/" "000001.png" -- sample -n 1 -o folder/
+    rm before/000000.png
+    diff -r folder before
+}
+
 @test "--noise: x_T from a file" {
     sample -n 3 -o noise.npy --float --seed 5
     sample --noise noise.npy -o one.npy --float --sampler ddim --steps 4
