@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "data/config.h"
 #include "diffusion/config.h"
+#include "diffusion/sampler.h"
 #include "model/config.h"
 #include "train/keys.h"
 
@@ -62,6 +63,13 @@ bool config_set(Config *config, const char *assignment, Err *err);
 
 /* Every key. The caller gives it to json_free. */
 Json *config_write(const Config *config);
+
+/* The steps of sampling that a config means where it says null: T for ddpm, 50 (at most T) for the
+ * others. sample.steps counts for sample.sampler alone. */
+int config_sample_steps(const Config *config, SamplerKind kind);
+
+/* How the config's own samples are drawn, from the seed train.seed. */
+SamplerConfig config_sampler(const Config *config);
 
 /* Refuse what each key allows alone but not all of them together. ERR_USAGE. */
 bool config_check(const Config *config, Err *err);

@@ -15,11 +15,11 @@
 /* A name for a new run: runs/<stem>, or runs/<stem>-2, -3, ... if that exists. */
 bool run_new_folder(char folder[FILE_PATH], const char *stem, Err *err);
 
+/* The last of runs/<stem>, -2, -3, ... that has a checkpoint. ERR_DATA if none has. */
+bool run_last_folder(char folder[FILE_PATH], const char *stem, Err *err);
+
 /* Whether the folder holds what a run writes. */
 bool run_exists(const char *folder);
-
-/* Remove what a run wrote into the folder, and nothing else. */
-bool run_remove(const char *folder, Err *err);
 
 /* What the run tells its caller, and asks it. Each may be called at any time between two steps. */
 typedef struct {
@@ -32,15 +32,17 @@ typedef struct {
 
 typedef enum { RUN_DONE, RUN_STOPPED, RUN_OUT_OF_TIME } RunEnd;
 
+typedef struct {
+    double max_seconds; /* 0: no limit */
+    bool replace;       /* the run that the folder holds; it is gone once the new one has a
+                         * checkpoint, and back in its place if that never happens */
+} RunOptions;
+
 /* Train from trainer_state's step to config->train.steps in the folder, which is made if need be.
  * Stops early, with a checkpoint, when the observer says so or `max_seconds` (0: none) would be
  * over before the next step and checkpoint are. ERR_DIVERGED after train.max_bad_steps bad steps in
  * a row: the last checkpoint stays as it was. */
 bool run_train(RunEnd *end, Trainer *trainer, const Config *config, const char *folder,
-               double max_seconds, const RunObserver *observer, Err *err);
-
-/* The steps of sampling that a config means where it says null: T for ddpm, 50 (at most T) for the
- * others. */
-int run_sample_steps(const Config *config, SamplerKind kind);
+               RunOptions options, const RunObserver *observer, Err *err);
 
 #endif

@@ -45,7 +45,7 @@ static void choose_sampler(Sample *s)
     s->sampler = (SamplerConfig){
         .kind = kind,
         .spacing = (Spacing)o->spacing,
-        .steps = o->steps > 0 ? o->steps : run_sample_steps(c, kind),
+        .steps = o->steps > 0 ? o->steps : config_sample_steps(c, kind),
         .eta = o->eta,
         .variance = o->variance >= 0 ? (Variance)o->variance : c->diffusion.variance,
         .prediction = c->diffusion.prediction,

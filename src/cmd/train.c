@@ -26,8 +26,9 @@ typedef struct {
     Dataset set;
     Trainer *trainer;
     Progress progress;
-    double loss; /* smoothed, for people */
-    int steps;   /* done in this process */
+    double loss;          /* smoothed, for people */
+    int steps;            /* done in this process */
+    double first_seconds; /* that the first of them took */
 } Train;
 
 /* ---- the configuration ---- */
@@ -55,43 +56,65 @@ static bool same_model(const Config *recorded, const Config *wanted, const char 
                    key, folder, folder);
 }
 
+static bool check_steps_done(const Train *t, const CheckpointInfo *info, Err *err)
+{
+    if ((uint64_t)t->config.train.steps >= info->step) return true;
+    return err_set(err, ERR_USAGE,
+                   "train.steps = %d, but %s is at step %" PRIu64 " already; give the number of "
+                   "steps in all, those that are done included",
+                   t->config.train.steps, t->folder, info->step);
+}
+
+static void warn_of_other_core(const Train *t, const CheckpointInfo *info)
+{
+    if (strcmp(info->blas_core, gemm_core_name()) == 0) return;
+    fprintf(stderr,
+            "ddpm train: %s was trained with BLAS's kernels for %s, this machine uses those for "
+            "%s: from here on results differ in the last bits\n",
+            t->folder, info->blas_core, gemm_core_name());
+}
+
+/* The recorded config, or the one that is given, which must be of the same data and model. */
 static bool resume_config(Train *t, Err *err)
 {
     char path[FILE_PATH];
     CheckpointInfo info;
-    Config given;
     if (!checkpoint_info(&info, t->checkpoint, err)) return false;
     t->config = info.config;
+    if (t->options.config && !read_config(&t->config, path, t->options.config, err)) return false;
     snprintf(t->name, sizeof t->name, "%s", t->folder);
-    if (t->options.config && (!read_config(&given, path, t->options.config, err) ||
-                              !same_model(&info.config, &given, t->folder, err)))
-        return false;
     if (!apply_options(&t->config, &t->options, err) ||
-        !same_model(&info.config, &t->config, t->folder, err))
+        !same_model(&info.config, &t->config, t->folder, err) || !check_steps_done(t, &info, err))
         return false;
-    if ((uint64_t)t->config.train.steps < info.step)
-        return err_set(err, ERR_USAGE,
-                       "train.steps = %d, but %s is at step %" PRIu64
-                       " already; give the number of "
-                       "steps in all, those that are done included",
-                       t->config.train.steps, t->folder, info.step);
-    if (strcmp(info.blas_core, gemm_core_name()) != 0)
-        fprintf(stderr,
-                "ddpm train: %s was trained with BLAS's kernels for %s, this machine uses those "
-                "for %s: from here on results differ in the last bits\n",
-                t->folder, info.blas_core, gemm_core_name());
+    warn_of_other_core(t, &info);
     return true;
 }
 
-/* runs/<stem> for configs/<stem>.json */
+/* "cifar" of configs/cifar.json: runs are called after it. */
+static void config_stem(char *stem, size_t size, const char *path)
+{
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    const char *dot = strrchr(base, '.');
+    int length = dot && dot > base ? (int)(dot - base) : (int)strlen(base);
+    snprintf(stem, size, "%.*s", length, base);
+}
+
 static bool new_folder(Train *t, Err *err)
 {
     char stem[256];
-    const char *slash = strrchr(t->name, '/'), *base = slash ? slash + 1 : t->name;
-    const char *dot = strrchr(base, '.');
-    int length = dot && dot > base ? (int)(dot - base) : (int)strlen(base);
-    snprintf(stem, sizeof stem, "%.*s", length, base);
+    config_stem(stem, sizeof stem, t->name);
     return run_new_folder(t->folder, stem, err);
+}
+
+static bool refuse_folder(const char *out, Err *err)
+{
+    if (checkpoint_exists(out))
+        return err_set(err, ERR_USAGE,
+                       "--out %s holds a run already; --resume goes on with it, --overwrite "
+                       "replaces it",
+                       out);
+    return err_set(err, ERR_USAGE,
+                   "--out %s holds a run that has no checkpoint; --overwrite replaces it", out);
 }
 
 static bool fresh_config(Train *t, Err *err)
@@ -104,28 +127,32 @@ static bool fresh_config(Train *t, Err *err)
         return err_set(err, ERR_USAGE, "--out %s is a file; name a folder", o->out);
     /* --resume=auto: a run that was stopped before its first checkpoint starts again */
     bool may = o->overwrite || o->dry_run || o->resume == RESUME_AUTO;
-    if (run_exists(o->out) && !may)
-        return err_set(err, ERR_USAGE,
-                       "--out %s holds a run already; --resume goes on with it, --overwrite "
-                       "replaces it",
-                       o->out);
+    if (run_exists(o->out) && !may) return refuse_folder(o->out, err);
     return file_path(t->folder, err, "%s", o->out);
+}
+
+/* The run to go on with: --out, or the last that is called after --config, or the newest. */
+static bool find_run(Train *t, Err *err)
+{
+    char stem[256];
+    if (t->options.out) return file_path(t->folder, err, "%s", t->options.out);
+    if (!t->options.config) return source_newest_run(t->folder, "runs", err);
+    config_stem(stem, sizeof stem, t->options.config);
+    return run_last_folder(t->folder, stem, err);
 }
 
 /* Whether to go on from a checkpoint, and from which. False with *missing if there is none. */
 static bool find_checkpoint(Train *t, bool *missing, Err *err)
 {
     *missing = true;
-    if (t->options.out) {
-        if (!file_path(t->folder, err, "%s", t->options.out)) return false;
-    } else if (!source_newest_run(t->folder, "runs", err)) {
-        return false;
-    }
+    if (!find_run(t, err)) return false;
     if (!checkpoint_exists(t->folder))
         return err_set(err, ERR_DATA,
-                       "--resume: %s has no checkpoint; leave --resume out, or use --resume=auto, "
-                       "to start afresh",
-                       t->folder);
+                       "--resume: %s has no checkpoint to go on from; start afresh with --config "
+                       "FILE and %s",
+                       t->folder,
+                       run_exists(t->folder) ? "--overwrite or --resume=auto"
+                                             : "--resume=auto, or no --resume");
     *missing = false;
     return file_path(t->checkpoint, err, "%s/checkpoints/latest", t->folder);
 }
@@ -150,6 +177,40 @@ static bool check_labels(const Train *t, Err *err)
                    t->config.model.num_classes, t->set.classes);
 }
 
+/* What changes the function that weights compute, though not their shapes. */
+static bool same_function(const ModelConfig *from, const ModelConfig *to, const char *init,
+                          Err *err)
+{
+    const struct {
+        const char *key;
+        double from, to;
+    } keys[] = {
+        {"freq_shift", from->freq_shift, to->freq_shift},
+        {"flip_sin_to_cos", from->flip_sin_to_cos, to->flip_sin_to_cos},
+        {"downsample_padding", from->downsample_padding, to->downsample_padding},
+        {"attention_head_dim", from->attention_head_dim, to->attention_head_dim},
+        {"norm_groups", from->norm_groups, to->norm_groups},
+        {"norm_eps", from->norm_eps, to->norm_eps},
+    };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (keys[i].from != keys[i].to)
+            return err_set(err, ERR_USAGE,
+                           "--init %s: its model has %s = %g, and model.%s is %g, with which its "
+                           "weights mean something else; set it to the same (0 is null or false)",
+                           init, keys[i].key, keys[i].from, keys[i].key, keys[i].to);
+    return true;
+}
+
+static void warn_of_other_chain(const DiffusionConfig *from, const DiffusionConfig *to)
+{
+    if (from->prediction != to->prediction)
+        fprintf(stderr, "ddpm train: --init is from a model that predicts %s, not %s\n",
+                prediction_names[from->prediction], prediction_names[to->prediction]);
+    if (from->schedule != to->schedule || from->timesteps != to->timesteps)
+        fprintf(stderr, "ddpm train: --init is from a model of the schedule %s, T = %d\n",
+                schedule_names[from->schedule], from->timesteps);
+}
+
 static bool init_weights(Train *t, Err *err)
 {
     Source source;
@@ -157,8 +218,10 @@ static bool init_weights(Train *t, Err *err)
     const Unet *unet = trainer_unet(t->trainer);
     if (!t->options.init) return true;
     if (!source_open(&source, t->options.init, err) ||
+        !same_function(&source.config.model, &t->config.model, t->options.init, err) ||
         !source_weights(state->weights, &source, unet, false, err))
         return false;
+    warn_of_other_chain(&source.config.diffusion, &t->config.diffusion);
     memcpy(state->ema, state->weights, unet_params(unet)->floats * sizeof *state->ema);
     return true;
 }
@@ -191,19 +254,26 @@ static bool describe(FILE *to, const Train *t, Err *err)
             describe_count(images, (uint64_t)t->set.count), t->set.height, t->set.width,
             t->set.channels, t->config.train.batch_size, trainer_micro_batch(&t->config),
             (double)bytes / 1048576);
+    fflush(to);
     return true;
 }
 
-/* Once the first step's time is known. */
-static void say_how_long(const Train *t, uint64_t steps_done)
+enum { TIMED_STEPS = 3 };
+
+/* Once steps have been timed: the first one alone, which also takes memory into use, if it was long
+ * already; otherwise some after it. */
+static void say_how_long(Train *t, uint64_t steps_done)
 {
     char time[64];
-    double seconds = progress_seconds(&t->progress);
-    double left = seconds * (double)((uint64_t)t->config.train.steps - steps_done);
-    progress_duration(time, sizeof time, left);
-    if (left > 10)
-        fprintf(stderr, "%" PRIu64 " steps to go at %.2g s each: about %s\n",
-                (uint64_t)t->config.train.steps - steps_done, seconds, time);
+    double now = progress_seconds(&t->progress), step = now;
+    uint64_t left = (uint64_t)t->config.train.steps - steps_done;
+    if (t->steps == 1) t->first_seconds = now;
+    if (t->steps == 1 + TIMED_STEPS) step = (now - t->first_seconds) / TIMED_STEPS;
+    bool said = t->steps > 1 && t->first_seconds > 5;
+    bool timed = t->steps == 1 + TIMED_STEPS || t->first_seconds > 5;
+    progress_duration(time, sizeof time, step * (double)left);
+    if (timed && !said && step * (double)left > 10)
+        fprintf(stderr, "%" PRIu64 " steps to go at %.2g s each: about %s\n", left, step, time);
 }
 
 static void on_step(void *context, const StepReport *report)
@@ -220,7 +290,7 @@ static void on_step(void *context, const StepReport *report)
     double weight = t->steps < 20 ? 1.0 / (t->steps + 1) : 0.05;
     t->loss += weight * (report->loss - t->loss);
     t->steps++;
-    if (t->steps == 1 && !t->options.quiet) say_how_long(t, report->step + 1);
+    if (t->steps <= 1 + TIMED_STEPS && !t->options.quiet) say_how_long(t, report->step + 1);
     snprintf(text, sizeof text, "loss %.4f", t->loss);
     progress_update(&t->progress, (long)report->step + 1, text);
 }
@@ -287,13 +357,12 @@ static int run(Train *t, Err *err)
         if (!describe(stderr, t, err)) return command_fail("train", err);
         fprintf(stderr, "%s %s\n", first > 0 ? "going on with" : "run", t->folder);
     }
-    if (t->options.overwrite && !t->checkpoint[0] && !run_remove(t->folder, err))
-        return command_fail("train", err);
     interrupt_install();
     progress_init(&t->progress, "train", "steps", (long)first, t->config.train.steps,
                   t->options.quiet);
-    bool ok =
-        run_train(&end, t->trainer, &t->config, t->folder, t->options.max_seconds, &observer, err);
+    RunOptions options = {t->options.max_seconds,
+                          t->options.overwrite && !t->checkpoint[0] && run_exists(t->folder)};
+    bool ok = run_train(&end, t->trainer, &t->config, t->folder, options, &observer, err);
     progress_release(&t->progress);
     return ok ? ended(t, end) : command_fail("train", err);
 }

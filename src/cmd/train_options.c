@@ -39,7 +39,8 @@ static const Option options[] = {
     {.name = "overwrite",
      .type = OPTION_FLAG,
      AT(overwrite),
-     .help = "replace the run that --out holds"},
+     .help = "replace the run that --out holds; it is kept in .replaced/ until the new one has a "
+             "checkpoint"},
     {.name = "init",
      .argument = "PATH",
      .type = OPTION_TEXT,
@@ -79,9 +80,12 @@ const OptionTable train_options_table = {
     .summary = "train a model of images",
     .options = options,
     .count = sizeof options / sizeof *options,
-    .notes = "SIGINT and SIGTERM save a checkpoint first. Exit codes: 0 done, 1 failed, 2 bad\n"
-             "usage or config, 3 bad data or checkpoint, 4 diverged, 75 out of --max-seconds,\n"
-             "128 + signal.",
+    .notes =
+        "--resume goes on with the config that the run recorded; where --config is given too,\n"
+        "its train and sample keys take effect.\n\n"
+        "SIGINT and SIGTERM save a checkpoint first. Exit codes: 0 done, 1 failed, 2 bad\n"
+        "usage or config, 3 bad data or checkpoint, 4 diverged, 75 out of --max-seconds,\n"
+        "128 + signal.",
 };
 
 static bool contradiction(const TrainOptions *o, Err *err)

@@ -44,6 +44,10 @@ static bool check_sizes(const ModelConfig *c, Err *err)
                        c->height, c->width, c->levels - 1, halvings);
     for (int i = 0; i < c->attention_count; i++) {
         bool found = false;
+        for (int k = 0; k < i; k++)
+            if (c->attention_resolutions[k] == c->attention_resolutions[i])
+                return err_set(err, ERR_USAGE, "model.attention_resolutions has %d twice",
+                               c->attention_resolutions[i]);
         for (int level = 0; level < c->levels; level++)
             found = found || c->height >> level == c->attention_resolutions[i];
         if (!found)

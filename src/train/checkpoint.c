@@ -115,7 +115,7 @@ static bool prune(const char *checkpoints, const TrainConfig *config, uint64_t n
     for (size_t i = list.count; ok && i-- > 0;) {
         uint64_t step;
         char path[FILE_PATH];
-        bool temporary = list.names[i][0] == '.';
+        bool temporary = strncmp(list.names[i], "." PREFIX, strlen("." PREFIX)) == 0;
         bool checkpoint = step_of(&step, list.names[i]);
         if (!checkpoint && !temporary) continue;
         if (checkpoint && step <= newest) {

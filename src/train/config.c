@@ -189,6 +189,10 @@ static bool unknown_key(const char *path, Err *err)
     char sections[KEYS][16];
     const char *meant = path_of_leaf(path);
     Nearest best = {0};
+    for (size_t i = 0; i < KEYS; i++)
+        if (in_section(&keys[i], path))
+            return err_set(err, ERR_USAGE, "%s is a section, not a key; name a key of it, as %s",
+                           path, keys[i].path);
     for (size_t i = 0; i < KEYS && !meant; i++) {
         size_t size = section_size(keys[i].path);
         snprintf(sections[i], sizeof sections[i], "%.*s", (int)size, keys[i].path);
@@ -369,8 +373,31 @@ static bool check_steps(const Config *c, Err *err)
     return true;
 }
 
+int config_sample_steps(const Config *c, SamplerKind kind)
+{
+    int T = c->diffusion.timesteps;
+    if (c->sample.steps > 0 && kind == c->sample.sampler) return c->sample.steps;
+    return kind == SAMPLER_DDPM || T < 50 ? T : 50;
+}
+
+SamplerConfig config_sampler(const Config *c)
+{
+    return (SamplerConfig){.kind = c->sample.sampler,
+                           .steps = config_sample_steps(c, c->sample.sampler),
+                           .variance = c->diffusion.variance,
+                           .prediction = c->diffusion.prediction,
+                           .clip = c->sample.clip,
+                           .seed = c->train.seed};
+}
+
+static bool check_sampler(const Config *c, Err *err)
+{
+    SamplerConfig sampler = config_sampler(c);
+    return sampler_check(&sampler, &c->diffusion, err) || err_prefix(err, "sample.sampler");
+}
+
 bool config_check(const Config *c, Err *err)
 {
     return check_data(c, err) && model_config_check(&c->model, true, err) &&
-           schedule_check(&c->diffusion, err) && check_steps(c, err);
+           schedule_check(&c->diffusion, err) && check_steps(c, err) && check_sampler(c, err);
 }

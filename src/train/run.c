@@ -36,7 +36,8 @@ bool run_exists(const char *folder)
     return false;
 }
 
-bool run_remove(const char *folder, Err *err)
+/* Remove what a run wrote into the folder, and nothing else. */
+static bool remove_parts(const char *folder, Err *err)
 {
     char path[FILE_PATH];
     bool ok = true;
@@ -45,11 +46,66 @@ bool run_remove(const char *folder, Err *err)
     return ok;
 }
 
-int run_sample_steps(const Config *config, SamplerKind kind)
+bool run_last_folder(char folder[FILE_PATH], const char *stem, Err *err)
 {
-    int T = config->diffusion.timesteps;
-    if (config->sample.steps > 0 && kind == config->sample.sampler) return config->sample.steps;
-    return kind == SAMPLER_DDPM || T < 50 ? T : 50;
+    char next[FILE_PATH];
+    bool found = false;
+    if (!file_path(next, err, "runs/%s", stem)) return false;
+    for (int i = 2; file_exists(next); i++) {
+        if (checkpoint_exists(next)) {
+            memcpy(folder, next, sizeof next);
+            found = true;
+        }
+        if (!file_path(next, err, "runs/%s-%d", stem, i)) return false;
+    }
+    return found || err_set(err, ERR_DATA,
+                            "--resume: no run runs/%s, -2, ... has a checkpoint; leave --resume "
+                            "out, or use --resume=auto, to start afresh",
+                            stem);
+}
+
+/* ---- a run that is replaced ---- */
+
+/* Its parts wait in a folder of their own until the new run has a checkpoint. */
+#define ASIDE ".replaced"
+
+/* Move the parts that are in `from` to `to`. */
+static bool move_parts(const char *from, const char *to, Err *err)
+{
+    bool ok = true;
+    for (int i = 0; ok && i < PART_COUNT; i++) {
+        char old[FILE_PATH], new[FILE_PATH];
+        ok = file_path(old, err, "%s/%s", from, PARTS[i]) &&
+             file_path(new, err, "%s/%s", to, PARTS[i]);
+        if (ok && file_exists(old)) ok = file_rename(old, new, err);
+    }
+    return ok;
+}
+
+static bool set_aside(const char *folder, Err *err)
+{
+    char aside[FILE_PATH];
+    if (!file_path(aside, err, "%s/" ASIDE, folder)) return false;
+    /* A run that replaced it and was killed before its first checkpoint: the old one still waits.
+     */
+    if (file_exists(aside)) return remove_parts(folder, err);
+    return file_make_folder(aside, err) && move_parts(folder, aside, err);
+}
+
+static bool forget_replaced(const char *folder, Err *err)
+{
+    char aside[FILE_PATH];
+    return file_path(aside, err, "%s/" ASIDE, folder) && file_remove(aside, err);
+}
+
+/* The new run came to nothing: as it was before. What fails here is beyond help. */
+static void restore(const char *folder)
+{
+    char aside[FILE_PATH];
+    Err ignored;
+    if (remove_parts(folder, &ignored) && file_path(aside, &ignored, "%s/" ASIDE, folder) &&
+        file_exists(aside) && move_parts(aside, folder, &ignored))
+        file_remove(aside, &ignored);
 }
 
 /* ---- the loop's state ---- */
@@ -63,7 +119,7 @@ typedef struct {
     double start, max_seconds;
     double step_seconds, save_seconds; /* of the last step and the last checkpoint */
     uint64_t saved, drawn;             /* the steps of the last checkpoint and grid */
-    bool ever_saved;
+    bool ever_saved, replaces;
     Metrics metrics;
     Generator generator;
     float *images; /* [sample.count,h,w,c] of a grid */
@@ -92,7 +148,9 @@ static bool save(Run *r, Err *err)
     r->saved = r->state->step;
     r->ever_saved = true;
     tell(r, path);
-    return true;
+    if (!r->replaces) return true;
+    r->replaces = false;
+    return forget_replaced(r->folder, err);
 }
 
 /* ---- grids ---- */
@@ -138,20 +196,20 @@ static void draw_grid(Run *r)
         r->observer->warn(r->observer->context, err.text);
 }
 
+/* All that could refuse grids does so before training starts. */
 static bool prepare_grids(Run *r, Err *err)
 {
     const Config *c = r->config;
+    const ModelConfig *m = &c->model;
     int most = trainer_micro_batch(c);
     int batch = c->sample.count < most ? c->sample.count : most;
-    SamplerConfig sampler = {.kind = c->sample.sampler,
-                             .steps = run_sample_steps(c, c->sample.sampler),
-                             .variance = c->diffusion.variance,
-                             .prediction = c->diffusion.prediction,
-                             .clip = c->sample.clip,
-                             .seed = c->train.seed};
+    SamplerConfig sampler = config_sampler(c);
+    Image grid = {0};
     if (c->train.sample_every == 0) return true;
-    if (!sampler_check(&sampler, &c->diffusion, err) ||
-        !generator_init(&r->generator, trainer_unet(r->trainer), r->state->ema, &c->diffusion,
+    if (!grid_new(&grid, (GridDims){c->sample.count, m->height, m->width, m->channels, 0}, err))
+        return err_prefix(err, "sample.count = %d", c->sample.count);
+    image_release(&grid);
+    if (!generator_init(&r->generator, trainer_unet(r->trainer), r->state->ema, &c->diffusion,
                         &sampler, batch, err))
         return false;
     r->images = memory_new((size_t)c->sample.count * r->generator.size, sizeof *r->images,
@@ -231,8 +289,15 @@ static bool write_config(const Run *r, Err *err)
     return ok;
 }
 
+/* Whether the folder is to be as it was before: a new run failed before it had a checkpoint. What
+ * diverged stays to be looked at. */
+static bool came_to_nothing(const Run *r, const Err *err)
+{
+    return !r->ever_saved && (r->replaces || err->kind != ERR_DIVERGED);
+}
+
 bool run_train(RunEnd *end, Trainer *trainer, const Config *config, const char *folder,
-               double max_seconds, const RunObserver *observer, Err *err)
+               RunOptions options, const RunObserver *observer, Err *err)
 {
     Run r = {.trainer = trainer,
              .state = trainer_state(trainer),
@@ -240,15 +305,18 @@ bool run_train(RunEnd *end, Trainer *trainer, const Config *config, const char *
              .folder = folder,
              .observer = observer,
              .start = clock_seconds(),
-             .max_seconds = max_seconds};
+             .max_seconds = options.max_seconds,
+             .replaces = options.replace};
     r.metrics.log.descriptor = -1;
     r.saved = r.state->step;
     r.ever_saved = r.state->step > 0;
-    bool ok = write_config(&r, err) &&
+    bool ready = prepare_grids(&r, err) && (!r.replaces || set_aside(folder, err));
+    bool ok = ready && write_config(&r, err) &&
               metrics_open(&r.metrics, folder, r.state->step, clock_seconds(), err) &&
-              prepare_grids(&r, err) && loop(&r, end, err);
+              loop(&r, end, err);
     metrics_close(&r.metrics);
     generator_release(&r.generator);
     free(r.images);
+    if (ready && !ok && came_to_nothing(&r, err)) restore(folder);
     return ok;
 }

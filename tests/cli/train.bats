@@ -148,6 +148,78 @@ steps_of() { # RUN
     diff -r here before
 }
 
+@test "an --overwrite that fails before its first checkpoint puts the old run back" {
+    train --out here --set train.steps=2
+    cp -r here before
+    refuses 2 "sample.sampler" "dpm++" -- train --config tiny.json --quiet --out here --overwrite \
+        --set diffusion.schedule=jsd --set diffusion.prediction=v --set sample.sampler=dpm++
+    refuses 2 "sample.count = 16777216" -- train --config tiny.json --quiet --out here \
+        --overwrite --set sample.count=16777216 --set train.sample_every=9
+    status=0
+    (ulimit -f 10; train --out here --overwrite) || status=$?
+    [ $status -eq 1 ]
+    diff -r here before
+    # killed before it had one, the old run waits for the next that has
+    "$DDPM" train --config tiny.json --out here --overwrite --quiet \
+        --set train.steps=1000000 --set train.checkpoint_every=0 3>&- &
+    pid=$!
+    until_done grep -q '"step":5' here/metrics.jsonl
+    kill -9 $pid
+    wait $pid || true
+    diff -r here/.replaced/checkpoints before/checkpoints
+    train --out here --overwrite --set train.steps=3
+    [ ! -e here/.replaced ]
+    [ "$(readlink here/checkpoints/latest)" = step-00000003 ]
+}
+
+@test "a new run that fails before its first checkpoint leaves nothing in the way" {
+    status=0
+    (ulimit -f 10; train --out here) || status=$?
+    [ $status -eq 1 ]
+    train --out here --set train.steps=2
+}
+
+@test "a config that cannot be sampled from is refused by --dry-run too" {
+    refuses 2 "sample.sampler" -- train --config tiny.json --dry-run \
+        --set diffusion.schedule=jsd --set diffusion.prediction=v --set sample.sampler=dpm++
+}
+
+@test "the same command line with --resume=auto works twice" {
+    train --out here --resume=auto --set model.base_channels=16 --set train.steps=2
+    train --out here --resume=auto --set model.base_channels=16 --set train.steps=2
+    sed 's/0.001/0.5/' tiny.json >other.json
+    "$DDPM" train --config other.json --quiet --resume --out here --set model.base_channels=16 \
+        --set train.steps=3
+    grep -q '"learning_rate": 0.5' here/config.json
+}
+
+@test "with --config and no --out, --resume looks only at the runs of that config" {
+    train --set train.steps=2
+    cp tiny.json other.json
+    refuses 3 "runs/other" -- train --config other.json --resume
+    "$DDPM" train --config other.json --quiet --resume=auto --set train.steps=2 >other
+    [ "$(cat other)" = runs/other ]
+    [ "$(train --resume --set train.steps=3)" = runs/tiny ]
+}
+
+@test "a run without a checkpoint: the remedies work" {
+    train --out here --set train.steps=2
+    rm -r here/checkpoints
+    refuses 2 "--overwrite" -- train --config tiny.json --out here
+    refuses 3 "--overwrite or --resume=auto" -- train --resume --out here
+    train --out here --overwrite --set train.steps=2
+}
+
+@test "--init refuses weights that would mean something else" {
+    train --out from --set train.steps=2
+    for key in freq_shift=0 flip_sin_to_cos=true downsample_padding=1 attention_head_dim=4; do
+        refuses 2 "--init from" "model.${key%=*}" -- \
+            train --config tiny.json --out to --init from --set "model.$key"
+    done
+    train --out to --init from --set train.steps=2 --set diffusion.prediction=v 2>said
+    grep -q "predicts epsilon, not v" said
+}
+
 @test "--resume without a run, or without a checkpoint" {
     refuses 3 "no run with a checkpoint under runs" -- train --resume
     refuses 3 "nowhere has no checkpoint" "--resume=auto" -- train --resume --out nowhere

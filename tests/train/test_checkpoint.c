@@ -320,7 +320,7 @@ static void training_stops_after_bad_steps_in_a_row(void **state)
     Watch w = {.trainer = trainer_new(&c.config, &set, &err), .poison = 4};
     RunObserver observer = {.context = &w, .step = on_step};
     assert_non_null(w.trainer);
-    assert_false(run_train(&end, w.trainer, &c.config, c.folder, 0, &observer, &err));
+    assert_false(run_train(&end, w.trainer, &c.config, c.folder, (RunOptions){0}, &observer, &err));
     assert_int_equal(err.kind, ERR_DIVERGED);
     assert_non_null(strstr(err.text, "step 7"));
     assert_non_null(strstr(err.text, "3 steps in a row"));

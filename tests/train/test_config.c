@@ -277,7 +277,7 @@ static void set_refuses_what_a_file_may_not_say(void **state)
     set_refused("train.steps=", "is a string; expected");
     set_refused("train.steps=0", "is out of range; expected a whole number, at least 1");
     set_refused("train.steps=1 2", "is a string; expected");
-    set_refused("model={}", "not a known key");
+    set_refused("model={}", "model is a section, not a key");
 }
 
 static void check_refused(const char *const *assignments, const char *message)
