@@ -25,6 +25,13 @@ typedef struct {
  */
 bool source_open(Source *source, const char *path, Err *err);
 
+/* Whether the folder is a run's, with a checkpoint (checkpoint_exists) or without. */
+bool source_is_run(const char *folder);
+
+/* The folder to name for the model that `file` belongs to: that above unet/ or scheduler/ of a
+ * checkpoint or pipeline, or else the file's own. */
+void source_folder_of(char folder[FILE_PATH], const char *file);
+
 /* The weights [unet_params->floats] of a network made from source->config.model: the EMA's, or with
  * `raw` those that were trained (checkpoints only: ERR_USAGE otherwise). */
 bool source_weights(float *weights, const Source *source, const Unet *unet, bool raw, Err *err);

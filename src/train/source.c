@@ -150,26 +150,74 @@ static bool open_diffusers(Source *s, const char *folder, const char *unet, Err 
            file_path(s->weights, err, "%s/" WEIGHTS_NAME, unet);
 }
 
-static bool has_class(const char *path, const char *name)
+/* Of a file whose `path` may not exist. */
+static bool has_class(bool *is, const char *path, const char *name, Err *err)
 {
     Json *json;
-    Err ignored;
-    if (!file_exists(path) || !json_read(&json, path, &ignored)) return false;
-    bool is = class_is(json, name);
+    *is = false;
+    if (!file_exists(path)) return true;
+    if (!json_read(&json, path, err)) return false;
+    *is = class_is(json, name);
     json_free(json);
-    return is;
+    return true;
 }
 
-bool source_open(Source *s, const char *path, Err *err)
+/* ---- what `path` is ---- */
+
+static bool has_file(const char *folder, const char *name)
 {
-    char run[FILE_PATH], unet[FILE_PATH], index[FILE_PATH], flat[FILE_PATH];
-    *s = (Source){0};
-    if (!path) return source_newest_run(run, "runs", err) && open_latest(s, run, err);
-    if (!file_is_folder(path))
+    char path[FILE_PATH];
+    Err ignored;
+    return file_path(path, &ignored, "%s/%s", folder, name) && file_exists(path);
+}
+
+bool source_is_run(const char *folder)
+{
+    return has_file(folder, "config.json") && has_file(folder, "metrics.jsonl");
+}
+
+void source_folder_of(char folder[FILE_PATH], const char *file)
+{
+    char above[FILE_PATH];
+    file_parent(folder, file);
+    file_parent(above, folder);
+    const char *slash = strrchr(folder, '/'), *name = slash ? slash + 1 : folder;
+    bool part = strcmp(name, "unet") == 0 || strcmp(name, "scheduler") == 0;
+    if (part && (checkpoint_is(above) || has_file(above, "model_index.json")))
+        memcpy(folder, above, sizeof above);
+}
+
+static bool not_a_folder(const char *path, Err *err)
+{
+    char folder[FILE_PATH];
+    if (!file_exists(path))
         return err_set(err, ERR_DATA,
                        "%s: there is no such folder; a model is a run, a checkpoint "
                        "or a diffusers folder",
                        path);
+    source_folder_of(folder, path);
+    return err_set(err, ERR_DATA, "%s is a file; a model is named by its folder, here perhaps %s",
+                   path, folder);
+}
+
+static bool not_a_model(const char *path, Err *err)
+{
+    if (source_is_run(path))
+        return err_set(err, ERR_DATA,
+                       "%s: the run has no checkpoint yet (%s/checkpoints/latest names none); one "
+                       "is written each train.checkpoint_every steps, and when training ends or is "
+                       "interrupted",
+                       path, path);
+    return err_set(err, ERR_DATA,
+                   "%s: neither a run with a checkpoint, nor a checkpoint (ddpm.json), nor a "
+                   "diffusers folder (model_index.json, or config.json of a UNet2DModel)",
+                   path);
+}
+
+static bool open_folder(Source *s, const char *path, Err *err)
+{
+    char unet[FILE_PATH], index[FILE_PATH], flat[FILE_PATH];
+    bool alone;
     if (!file_path(unet, err, "%s/unet", path) ||
         !file_path(index, err, "%s/model_index.json", path) ||
         !file_path(flat, err, "%s/config.json", path))
@@ -177,11 +225,16 @@ bool source_open(Source *s, const char *path, Err *err)
     if (checkpoint_is(path)) return open_checkpoint(s, path, err);
     if (checkpoint_exists(path)) return open_latest(s, path, err);
     if (file_exists(index)) return check_index(index, err) && open_diffusers(s, path, unet, err);
-    if (has_class(flat, "UNet2DModel")) return open_diffusers(s, path, path, err);
-    return err_set(err, ERR_DATA,
-                   "%s: neither a run with a checkpoint, nor a checkpoint (ddpm.json), nor a "
-                   "diffusers folder (model_index.json, or config.json of a UNet2DModel)",
-                   path);
+    if (!has_class(&alone, flat, "UNet2DModel", err)) return false;
+    return alone ? open_diffusers(s, path, path, err) : not_a_model(path, err);
+}
+
+bool source_open(Source *s, const char *path, Err *err)
+{
+    char run[FILE_PATH];
+    *s = (Source){0};
+    if (!path) return source_newest_run(run, "runs", err) && open_latest(s, run, err);
+    return file_is_folder(path) ? open_folder(s, path, err) : not_a_folder(path, err);
 }
 
 bool source_weights(float *weights, const Source *s, const Unet *unet, bool raw, Err *err)

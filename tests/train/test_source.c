@@ -159,7 +159,7 @@ static void what_is_no_model_is_refused(void **state)
     Case c = new_case();
     assert_refused(&c, "none", "no such folder");
     put_text(&c, "a_file", "x");
-    assert_refused(&c, "a_file", "no such folder");
+    assert_refused(&c, "a_file", "is a file");
     put_text(&c, "empty/x", "x");
     assert_refused(&c, "empty", "model_index.json");
     put_text(&c, "index/model_index.json", "{}");
@@ -176,6 +176,48 @@ static void what_is_no_model_is_refused(void **state)
     /* which cannot work: refused before any memory is taken */
     put_text(&c, "odd/config.json", "{\"_class_name\": \"UNet2DModel\", \"sample_size\": 9}");
     assert_refused(&c, "odd", "9");
+    free_case(&c);
+}
+
+static void a_file_of_a_model_names_its_folder(void **state)
+{
+    (void)state;
+    Case c = new_case();
+    write_run(&c, "run", 5);
+    const char *const folders[][2] = {
+        {"run/checkpoints/latest/unet/config.json", "run/checkpoints/latest"},
+        {"run/checkpoints/latest/scheduler/scheduler_config.json", "run/checkpoints/latest"},
+        {"run/checkpoints/latest/ddpm.json", "run/checkpoints/latest"},
+        {"flat/unet/config.json", "flat/unet"},
+    };
+    put_text(&c, "flat/unet/config.json", "{}");
+    for (int i = 0; i < 4; i++) {
+        char *file = test_path(c.folder, folders[i][0]), *name = test_path(c.folder, folders[i][1]);
+        char folder[FILE_PATH];
+        source_folder_of(folder, file);
+        assert_string_equal(folder, name);
+        assert_refused(&c, folders[i][0], "is a file");
+        assert_refused(&c, folders[i][0], name);
+        free(file), free(name);
+    }
+    free_case(&c);
+}
+
+static void a_run_without_a_checkpoint_is_told_from_no_run(void **state)
+{
+    (void)state;
+    Case c = new_case();
+    put_text(&c, "begun/config.json", "{\"train\": {\"steps\": 3}}");
+    assert_refused(&c, "begun", "neither a run");
+    put_text(&c, "begun/metrics.jsonl", "");
+    assert_refused(&c, "begun", "no checkpoint yet");
+    write_run(&c, "begun", 5);
+    assert_int_equal(open_in(&c, "begun").step, 5);
+    remove_in(&c, "begun/checkpoints/step-00000005"); /* its latest names nothing */
+    assert_refused(&c, "begun", "no checkpoint yet");
+    /* which is damaged is named, not passed over */
+    put_text(&c, "damaged/config.json", "{\"_class_name\": \"UNet2DModel\", \"sample_size\": ");
+    assert_refused(&c, "damaged", "damaged/config.json: line 1");
     free_case(&c);
 }
 
@@ -228,6 +270,8 @@ int main(void)
         cmocka_unit_test(a_run_is_its_latest_checkpoint),
         cmocka_unit_test(without_our_own_files_it_is_a_pipeline),
         cmocka_unit_test(what_is_no_model_is_refused),
+        cmocka_unit_test(a_file_of_a_model_names_its_folder),
+        cmocka_unit_test(a_run_without_a_checkpoint_is_told_from_no_run),
         cmocka_unit_test(the_newest_run_has_the_newest_latest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
