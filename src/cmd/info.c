@@ -4,10 +4,12 @@
 #include "base/file.h"
 #include "cmd/command.h"
 #include "cmd/describe.h"
+#include "train/checkpoint.h"
 #include "train/source.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct {
     const char *path;
@@ -56,19 +58,69 @@ static bool print_network(const Config *config, bool strict, Err *err)
     return true;
 }
 
+/* What config_find says of a name without a folder is where it looked. */
+static bool no_such_path(const char *path, Err *err)
+{
+    Err looked = *err;
+    if (strchr(path, '/')) err_set(&looked, ERR_USAGE, "%s: there is no such file or folder", path);
+    return err_set(err, ERR_USAGE,
+                   "%s; info takes a config, or the folder of a run, a checkpoint or a diffusers "
+                   "model",
+                   looked.text);
+}
+
+/* Whether the file is not a config but one of those that a model's folder is made of. */
+static bool is_part_of_model(const char *path)
+{
+    const char *ending = strrchr(path, '.');
+    Json *json;
+    Err ignored;
+    if (ending && strcmp(ending, ".safetensors") == 0) return true;
+    if (!json_read(&json, path, &ignored)) return false;
+    bool object = json_type(json) == JSON_OBJECT;
+    bool diffusers = object && json_get(json, "_class_name");
+    bool checkpoint = object && json_get(json, "step") && json_get(json, "config");
+    json_free(json);
+    return diffusers || checkpoint;
+}
+
+static bool name_the_folder(const char *path, Err *err)
+{
+    char folder[FILE_PATH];
+    source_folder_of(folder, path);
+    return err_set(err, ERR_USAGE, "%s: the file is a part of a model; name the folder, %s", path,
+                   folder);
+}
+
+static bool read_config(Config *config, const char *path, Err *err)
+{
+    return config_read(config, path, err) && config_check(config, err);
+}
+
 static bool print_file(const InfoOptions *o, Err *err)
 {
     char path[FILE_PATH];
     Config config;
-    if (!config_find(path, sizeof path, o->path, err) || !config_read(&config, path, err) ||
-        !config_check(&config, err))
-        return false;
+    if (!config_find(path, sizeof path, o->path, err)) return no_such_path(o->path, err);
+    if (is_part_of_model(path)) return name_the_folder(path, err);
+    if (!read_config(&config, path, err)) return false;
     if (o->resolved) return print_config(&config, err);
     printf("%s: a config\n", path);
     return print_network(&config, true, err) && print_config(&config, err);
 }
 
-static bool print_folder(const InfoOptions *o, Err *err)
+static bool print_run(const InfoOptions *o, Err *err)
+{
+    char path[FILE_PATH];
+    Config config;
+    if (!file_path(path, err, "%s/config.json", o->path) || !read_config(&config, path, err))
+        return false;
+    if (o->resolved) return print_config(&config, err);
+    printf("%s: a run without a checkpoint\n", o->path);
+    return print_network(&config, true, err) && print_config(&config, err);
+}
+
+static bool print_model(const InfoOptions *o, Err *err)
 {
     Source source;
     if (!source_open(&source, o->path, err)) return false;
@@ -82,6 +134,13 @@ static bool print_folder(const InfoOptions *o, Err *err)
     return print_network(&source.config, ours, err) && print_config(&source.config, err);
 }
 
+static bool print_what(const InfoOptions *o, Err *err)
+{
+    if (!file_is_folder(o->path)) return print_file(o, err);
+    bool begun = source_is_run(o->path) && !checkpoint_exists(o->path);
+    return begun ? print_run(o, err) : print_model(o, err);
+}
+
 int cmd_info(int argc, char **argv)
 {
     InfoOptions o = {0};
@@ -91,7 +150,7 @@ int cmd_info(int argc, char **argv)
         return command_fail("info", &err);
     if (help)
         options_help(stdout, &info_options_table);
-    else if (!(file_is_folder(o.path) ? print_folder(&o, &err) : print_file(&o, &err)))
+    else if (!print_what(&o, &err))
         return command_fail("info", &err);
     return command_finish("info");
 }

@@ -150,6 +150,32 @@ assert_cuts_are_refused() { # PLACES FOLDER FILE COMMAND...
     refuses 3 "model" -- train --resume --out model
 }
 
+@test "a file of a model in the place of its folder: the folder is named" {
+    local file
+    for file in unet/config.json unet/diffusion_pytorch_model.safetensors model_index.json \
+        ddpm.json training.safetensors scheduler/scheduler_config.json; do
+        refuses 2 "$checkpoint/$file" "part of a model" "folder, $checkpoint" -- \
+            info "$checkpoint/$file"
+        [ "$(awk '{ print $NF }' said.err)" = "$checkpoint" ]
+        refuses 3 "$checkpoint/$file is a file" -- \
+            sample --model "$checkpoint/$file" -n 1 -o x.png
+        [ "$(awk '{ print $NF }' said.err)" = "$checkpoint" ]
+    done
+}
+
+@test "a run without a checkpoint: not sampled, and info has its config" {
+    rm -r model/checkpoints
+    refuses 3 "model: the run has no checkpoint yet" -- sample --model model -n 1 -o x.png
+    "$DDPM" info --resolved model/config.json >expected
+    "$DDPM" info --resolved model >said
+    cmp expected said
+    "$DDPM" info model >said
+    [ "$(head -n 1 said)" = "model: a run without a checkpoint" ]
+    echo '{"train": ' >model/config.json
+    refuses 3 "model/config.json" -- sample --model model -n 1 -o x.png
+    refuses 2 "model/config.json" -- info model
+}
+
 @test "pipelines that are something else are refused by name" {
     rm "$checkpoint"/{ddpm.json,training.safetensors}
     pipeline="$checkpoint"
