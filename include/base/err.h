@@ -18,7 +18,7 @@ typedef enum {
 
 typedef struct {
     ErrKind kind;
-    char text[2048]; /* one line, without a newline at its end */
+    char text[2048]; /* one line; control characters in names become question marks */
 } Err;
 
 /* Fill `err` in the manner of printf. Always returns false: `return err_set(err, ...);`. */

@@ -49,12 +49,24 @@ static void long_texts_are_cut(void **state)
     free(text);
 }
 
+/* Names may hold anything; a message is one line, without what a terminal would obey. */
+static void a_message_is_one_line(void **state)
+{
+    (void)state;
+    Err err;
+    err_set(&err, ERR_DATA, "%s: no such file", "a\nb\x1b[2J");
+    assert_string_equal(err.text, "a?b?[2J: no such file");
+    err_prefix(&err, "c\td");
+    assert_string_equal(err.text, "c?d: a?b?[2J: no such file");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_message_is_set_and_false_returned),
         cmocka_unit_test(where_goes_before_what),
         cmocka_unit_test(long_texts_are_cut),
+        cmocka_unit_test(a_message_is_one_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,6 +99,9 @@ static void what_cannot_work_is_refused_by_name(void **state)
     c = network_rgb16();
     c.attention_resolutions[0] = 5;
     expect_refusal(c, true, "model.attention_resolutions has 5");
+    c = network_classes();
+    c.attention_resolutions[1] = 8;
+    expect_refusal(c, true, "model.attention_resolutions has 8 twice");
     c = network_rgb16();
     c.norm_groups = 3;
     expect_refusal(c, true, "model.norm_groups = 3");
