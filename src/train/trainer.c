@@ -273,32 +273,44 @@ static int min_int(int a, int b)
     return a < b ? a : b;
 }
 
-void trainer_step(Trainer *tr, StepReport *report)
+/* A batch given outright instead of drawn. */
+typedef struct {
+    const float *x_0, *epsilon;
+    const int *t;
+} Given;
+
+static void copy_micro(Trainer *tr, const Given *given, int first, int n)
+{
+    size_t at = (size_t)first * tr->size, bytes = (size_t)n * tr->size * sizeof(float);
+    memcpy(tr->micro.x_0, given->x_0 + at, bytes);
+    memcpy(tr->micro.epsilon, given->epsilon + at, bytes);
+    for (int i = 0; i < n; i++) tr->micro.entry[i] = given->t[first + i] - 1;
+}
+
+/* `given` is NULL where the batch is drawn. */
+static void step(Trainer *tr, StepReport *report, const Given *given)
 {
     const TrainConfig *c = &tr->config->train;
     Sums sums = {0};
     clear_gradients(tr);
     for (int first = 0; first < c->batch_size; first += c->micro_batch) {
         int n = min_int(c->micro_batch, c->batch_size - first);
-        draw_micro(tr, first, n);
+        if (given)
+            copy_micro(tr, given, first, n);
+        else
+            draw_micro(tr, first, n);
         run_micro(tr, &sums, first, n);
     }
     finish(tr, report, &sums);
 }
 
+void trainer_step(Trainer *tr, StepReport *report)
+{
+    step(tr, report, NULL);
+}
+
 void trainer_step_on(Trainer *tr, StepReport *report, const float *x_0, const float *epsilon,
                      const int *t)
 {
-    const TrainConfig *c = &tr->config->train;
-    Sums sums = {0};
-    clear_gradients(tr);
-    for (int first = 0; first < c->batch_size; first += c->micro_batch) {
-        int n = min_int(c->micro_batch, c->batch_size - first);
-        size_t at = (size_t)first * tr->size, floats = (size_t)n * tr->size;
-        memcpy(tr->micro.x_0, x_0 + at, floats * sizeof *x_0);
-        memcpy(tr->micro.epsilon, epsilon + at, floats * sizeof *epsilon);
-        for (int i = 0; i < n; i++) tr->micro.entry[i] = t[first + i] - 1;
-        run_micro(tr, &sums, first, n);
-    }
-    finish(tr, report, &sums);
+    step(tr, report, &(Given){x_0, epsilon, t});
 }
