@@ -80,12 +80,11 @@ const OptionTable train_options_table = {
     .summary = "train a model of images",
     .options = options,
     .count = sizeof options / sizeof *options,
-    .notes =
-        "--resume goes on with the config that the run recorded; where --config is given too,\n"
-        "its train and sample keys take effect.\n\n"
-        "SIGINT and SIGTERM save a checkpoint first. Exit codes: 0 done, 1 failed, 2 bad\n"
-        "usage or config, 3 bad data or checkpoint, 4 diverged, 75 out of --max-seconds,\n"
-        "128 + signal.",
+    .notes = "--resume goes on with the config that the run recorded; where --config is\n"
+             "given too, its train and sample keys take effect.\n\n"
+             "SIGINT and SIGTERM save a checkpoint first. Exit codes: 0 done, 1 failed, 2 bad\n"
+             "usage or config, 3 bad data or checkpoint, 4 diverged, 75 out of --max-seconds,\n"
+             "128 + signal.",
 };
 
 static bool contradiction(const TrainOptions *o, Err *err)
