@@ -73,7 +73,7 @@ line_of() { # NAME SOURCE
 # The words are written apart so that this file is not found.
 check_words() {
     grep -rnIwE -e 'TO''DO|FIX''ME|X''XX' .ci Makefile ./*.md configs include scripts src tests \
-        2>/dev/null | sed -E 's/^(\.\/)?([^:]*:[0-9]+):.*/\2: unfinished: finish it, or leave it out/'
+        2>/dev/null | sed -E 's/^(\.\/)?([^:]*:[0-9]+):.*/\2: unfinished: finish it or drop it/'
     {
         grep -nH -e '-ffast''-math' -e '-Of''ast' Makefile "${scripts[@]}"
         grep -rnE -e 'optimi[sz]e.*fast' include src
