@@ -50,6 +50,11 @@ const char *json_string(const Json *json);
 /* True if it is a number, whole and in [0, limit], where limit <= 2^53: doubles are exact there. */
 bool json_whole(uint64_t *value, const Json *json, uint64_t limit);
 
+/* ERR_DATA: the `value` of `key` in the file `origin`, as it stands there, is not supported; it
+ * must be what `wanted` says. Always false. */
+bool json_refuse(const Json *value, const char *key, const char *origin, const char *wanted,
+                 Err *err);
+
 /* --- Building ---
  *
  * When there is no memory these do nothing, and the tree remembers it: json_print and json_write

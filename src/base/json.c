@@ -367,3 +367,15 @@ bool json_write(const char *path, const Json *json, Err *err)
     free(text);
     return good;
 }
+
+bool json_refuse(const Json *value, const char *key, const char *origin, const char *wanted,
+                 Err *err)
+{
+    char *text = NULL;
+    Err ignored;
+    if (!json_print(&text, value, JSON_COMPACT, &ignored)) text = NULL;
+    err_set(err, ERR_DATA, "%s: %s = %.200s is not supported; it must be %s", origin, key,
+            text ? text : "?", wanted);
+    free(text);
+    return false;
+}

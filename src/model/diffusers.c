@@ -2,7 +2,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- writing ---- */
@@ -76,14 +75,7 @@ typedef struct {
 /* The value as it stands in the file, for a message. */
 static void refuse(Reader *r, const char *key, const Json *value, const char *wanted)
 {
-    if (!r->ok) return;
-    char *text = NULL;
-    Err ignored;
-    if (!json_print(&text, value, JSON_COMPACT, &ignored)) text = NULL;
-    err_set(r->err, ERR_DATA, "%s: %s = %.200s is not supported; it must be %s", r->origin, key,
-            text ? text : "?", wanted);
-    free(text);
-    r->ok = false;
+    if (r->ok) r->ok = json_refuse(value, key, r->origin, wanted, r->err);
 }
 
 static const Json *present(const Reader *r, const char *key)

@@ -56,17 +56,27 @@ static Json *info_json(const Config *config, const TrainState *state)
     return json;
 }
 
+enum { TRAINING_ARRAYS = 3 };
+
+/* What training.safetensors holds beside the model's own file, which has the EMA. */
+static void list_training_arrays(WeightArray arrays[TRAINING_ARRAYS], const TrainState *state)
+{
+    arrays[0] = (WeightArray){"raw.", state->weights};
+    arrays[1] = (WeightArray){"adam_m.", state->adam_m};
+    arrays[2] = (WeightArray){"adam_v.", state->adam_v};
+}
+
 static bool write_weights(const char *folder, const ParamTable *table, const TrainState *state,
                           Err *err)
 {
     char model[FILE_PATH], training[FILE_PATH];
     WeightArray ema = {"", state->ema};
-    WeightArray rest[] = {
-        {"raw.", state->weights}, {"adam_m.", state->adam_m}, {"adam_v.", state->adam_v}};
+    WeightArray arrays[TRAINING_ARRAYS];
+    list_training_arrays(arrays, state);
     return file_path(model, err, "%s/" WEIGHTS_FILE, folder) &&
            file_path(training, err, "%s/" TRAINING_FILE, folder) &&
            weights_write(model, table, &ema, 1, err) &&
-           weights_write(training, table, rest, 3, err);
+           weights_write(training, table, arrays, TRAINING_ARRAYS, err);
 }
 
 static bool make_part(const char *folder, const char *part, Err *err)
@@ -224,10 +234,10 @@ bool checkpoint_info(CheckpointInfo *info, const char *folder, Err *err)
 static bool read_training(TrainState *state, const ParamTable *table, const char *folder, Err *err)
 {
     char path[FILE_PATH];
-    WeightArray arrays[] = {
-        {"raw.", state->weights}, {"adam_m.", state->adam_m}, {"adam_v.", state->adam_v}};
+    WeightArray arrays[TRAINING_ARRAYS];
+    list_training_arrays(arrays, state);
     return file_path(path, err, "%s/" TRAINING_FILE, folder) &&
-           weights_read(path, table, arrays, 3, err);
+           weights_read(path, table, arrays, TRAINING_ARRAYS, err);
 }
 
 bool checkpoint_raw_weights(float *weights, const ParamTable *table, const char *folder, Err *err)

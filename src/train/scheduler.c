@@ -4,7 +4,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Names in diffusers by our value; NULL where it has none. */
@@ -70,18 +69,6 @@ Json *scheduler_write(const DiffusionConfig *config, bool clip, Err *err)
 
 /* ---- reading ---- */
 
-static bool refuse(const char *origin, const char *key, const Json *value, const char *wanted,
-                   Err *err)
-{
-    char *text = NULL;
-    Err ignored;
-    if (!json_print(&text, value, JSON_COMPACT, &ignored)) text = NULL;
-    err_set(err, ERR_DATA, "%s: %s = %.200s is not supported; it must be %s", origin, key,
-            text ? text : "?", wanted);
-    free(text);
-    return false;
-}
-
 static bool read_name(int *out, int missing, const char *const *names, int count, const Json *json,
                       const char *key, const char *origin, Err *err)
 {
@@ -100,7 +87,7 @@ static bool read_name(int *out, int missing, const char *const *names, int count
             strcat(wanted, " ");
             strcat(wanted, names[i]);
         }
-    return refuse(origin, key, value, wanted, err);
+    return json_refuse(value, key, origin, wanted, err);
 }
 
 static bool read_number(double *out, double missing, double least, double most, const Json *json,
@@ -112,7 +99,7 @@ static bool read_number(double *out, double missing, double least, double most, 
     char wanted[64];
     snprintf(wanted, sizeof wanted, "a number from %g to %g", least, most);
     if (json_type(value) != JSON_NUMBER || json_number(value) < least || json_number(value) > most)
-        return refuse(origin, key, value, wanted, err);
+        return json_refuse(value, key, origin, wanted, err);
     *out = json_number(value);
     return true;
 }
@@ -126,7 +113,7 @@ static bool read_timesteps(int *out, const Json *json, const char *origin, Err *
     snprintf(wanted, sizeof wanted, "a whole number from 2 to %d", SCHEDULE_MAX_T);
     if (value && (json_type(value) != JSON_NUMBER || !json_whole(&whole, value, SCHEDULE_MAX_T) ||
                   whole < 2))
-        return refuse(origin, key, value, wanted, err);
+        return json_refuse(value, key, origin, wanted, err);
     *out = (int)whole;
     return true;
 }
@@ -156,8 +143,8 @@ static bool read_betas(ScheduleKind *schedule, const DiffusionConfig *config, co
     if (json_type(list) == JSON_LIST && betas_are(*schedule, config, list)) return true;
     *schedule = SCHEDULE_JSD;
     if (json_type(list) == JSON_LIST && betas_are(*schedule, config, list)) return true;
-    return refuse(origin, key, list,
-                  "null, or num_train_timesteps times beta_end, or 1/T, 1/(T-1), ..., 1", err);
+    return json_refuse(list, key, origin,
+                       "null, or num_train_timesteps times beta_end, or 1/T, 1/(T-1), ..., 1", err);
 }
 
 static bool read_flag(bool *out, bool missing, const Json *json, const char *key,
@@ -166,7 +153,7 @@ static bool read_flag(bool *out, bool missing, const Json *json, const char *key
     const Json *value = json_get(json, key);
     *out = missing;
     if (!value) return true;
-    if (json_type(value) != JSON_BOOL) return refuse(origin, key, value, "true or false", err);
+    if (json_type(value) != JSON_BOOL) return json_refuse(value, key, origin, "true or false", err);
     *out = json_bool(value);
     return true;
 }
@@ -179,7 +166,7 @@ static bool check_absent(const Json *json, const char *origin, Err *err)
         const Json *value = json_get(json, keys[i]);
         if (!value || json_type(value) == JSON_NULL) continue;
         if (json_type(value) != JSON_BOOL || json_bool(value))
-            return refuse(origin, keys[i], value, "null or false", err);
+            return json_refuse(value, keys[i], origin, "null or false", err);
     }
     return true;
 }
@@ -201,8 +188,8 @@ static bool check_class(const Json *json, const char *origin, Err *err)
     if (!value) return true;
     for (size_t i = 0; json_type(value) == JSON_STRING && i < sizeof classes / sizeof *classes; i++)
         if (strcmp(classes[i], json_string(value)) == 0) return true;
-    return refuse(origin, "_class_name", value,
-                  "that of a chain with betas, such as DDPMScheduler or DDIMScheduler", err);
+    return json_refuse(value, "_class_name", origin,
+                       "that of a chain with betas, such as DDPMScheduler or DDIMScheduler", err);
 }
 
 bool scheduler_read(DiffusionConfig *config, bool *clip, const Json *json, const char *origin,
