@@ -4,10 +4,29 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+/* What the address translation of x86-64 and of arm64 knows as one large page. */
+enum { HUGE_PAGE = 2 << 20 };
 
 size_t memory_round(size_t bytes)
 {
     return (bytes + MEMORY_ALIGN - 1) / MEMORY_ALIGN * MEMORY_ALIGN;
+}
+
+/* aligned_alloc(), on large pages where the block fills some: the network's arrays are hundreds of
+ * MiB and are walked with long strides, which small pages make slow (tests/bench/SPEED.md). A system
+ * that refuses gives small pages, and nothing else changes. */
+static void *allocate(size_t bytes)
+{
+    if (bytes < HUGE_PAGE)
+        return aligned_alloc(MEMORY_ALIGN, bytes);
+    void *block = aligned_alloc(HUGE_PAGE, bytes);
+#ifdef MADV_HUGEPAGE
+    if (block)
+        madvise(block, bytes, MADV_HUGEPAGE);
+#endif
+    return block;
 }
 
 void *memory_new(size_t count, size_t size, const char *what, Err *err)
@@ -18,7 +37,7 @@ void *memory_new(size_t count, size_t size, const char *what, Err *err)
         return NULL;
     }
     size_t bytes = memory_round(count * size + (count * size == 0));
-    void *block = aligned_alloc(MEMORY_ALIGN, bytes);
+    void *block = allocate(bytes);
     if (!block) {
         err_set(err, ERR_FAILED, "%s: no memory for %.1f MiB; free some or ask for less", what,
                 (double)bytes / 1048576.0);
