@@ -56,6 +56,7 @@ typedef struct {
     Variance variance;     /* of DDPM */
     Prediction prediction; /* what the network predicts */
     bool clip;             /* x_0 to [-1, 1] at each step */
+    int start;             /* 0: all entries of the chain are walked; k: the last k of them */
     uint64_t seed;
     uint32_t first_image; /* which of the run's images is the batch's first */
 } SamplerConfig;
@@ -83,14 +84,19 @@ typedef struct {
  * alpha-bar_T is 0, since it divides by it. ERR_USAGE otherwise. */
 bool sampler_check(const SamplerConfig *config, const DiffusionConfig *diffusion, Err *err);
 
+/* How many entries the chain of `config` has: its steps without repeats. `timesteps` [steps] gets
+ * them, 1-based, ascending; T is that of the model. */
+int sampler_entries(int *timesteps, const SamplerConfig *config, int T);
+
 /* x_T of images first_image .. first_image + n - 1 of the run: x_T [n, size], standard normal. */
 void sampler_draw_x_T(float *x_T, int n, size_t size, uint64_t seed, uint32_t first_image);
 
 /* What sampler_init takes from an arena. */
 size_t sampler_bytes(const SamplerConfig *config, int n, size_t size);
 
-/* Start from `x_T` [n, size], or from sampler_draw_x_T's if NULL. `config` has passed
- * sampler_check; `full` outlives the sampler. */
+/* Start from `x_T` [n, size], or from sampler_draw_x_T's if NULL. With config->start = k, at most
+ * sampler_entries, `x_T` is x_t at the entry k - 1 of the chain. `config` has passed sampler_check;
+ * `full` outlives the sampler. */
 void sampler_init(Sampler *sampler, Arena *arena, const SamplerConfig *config, const Schedule *full,
                   const float *x_T, int n, size_t size);
 

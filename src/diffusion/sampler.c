@@ -73,6 +73,11 @@ bool sampler_check(const SamplerConfig *config, const DiffusionConfig *diffusion
     return true;
 }
 
+int sampler_entries(int *timesteps, const SamplerConfig *config, int T)
+{
+    return schedule_timesteps(timesteps, T, config->steps, config->spacing);
+}
+
 static RngKey key_of(uint64_t seed, uint32_t image, int step, RngStream stream)
 {
     return (RngKey){.seed = seed, .image = image, .step = (uint32_t)step, .stream = stream};
@@ -107,8 +112,11 @@ void sampler_init(Sampler *sampler, Arena *arena, const SamplerConfig *config, c
 {
     size_t elements = (size_t)n * size;
     int *timesteps = arena_take(arena, (size_t)config->steps * sizeof *timesteps);
-    int count = schedule_timesteps(timesteps, full->T, config->steps, config->spacing);
-    *sampler = (Sampler){.config = *config, .full = full, .left = count, .n = n, .size = size};
+    int count = sampler_entries(timesteps, config, full->T);
+    int start = config->start > 0 ? config->start : count;
+    assert(start <= count);
+    *sampler = (Sampler){.config = *config, .full = full, .left = start, .n = n, .size = size};
+    sampler->config.start = start;
     schedule_respace(&sampler->chain, arena, full, timesteps, count);
 
     double **doubles[] = {&sampler->x_t, &sampler->x_0, &sampler->x_0_before, &sampler->epsilon,
@@ -165,7 +173,7 @@ static void step_image(Sampler *s, int image)
                      s->config.eta, s->size);
         return;
     case SAMPLER_DPMPP: {
-        bool second_order = i > 0 && i < chain->T - 1;
+        bool second_order = i > 0 && i < s->config.start - 1;
         double alpha_bar[3] = {chain->alpha_bar[second_order ? i + 1 : i], chain->alpha_bar[i],
                                chain->alpha_bar_prev[i]};
         sampler_dpmpp(x_t, x_0, second_order ? s->x_0_before + at : NULL, x_t, alpha_bar, s->size);

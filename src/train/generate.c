@@ -55,7 +55,8 @@ int generator_steps(Generator *g)
 {
     g->variable.used = 0;
     int *timesteps = arena_take(&g->variable, (size_t)g->config.steps * sizeof *timesteps);
-    return schedule_timesteps(timesteps, g->schedule.T, g->config.steps, g->config.spacing);
+    int entries = sampler_entries(timesteps, &g->config, g->schedule.T);
+    return g->config.start > 0 ? g->config.start : entries;
 }
 
 bool generator_batch(Generator *g, float *out, const float *x_T, uint32_t first_image, int n,
