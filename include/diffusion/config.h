@@ -15,7 +15,7 @@ typedef enum {
 } ScheduleKind;
 
 typedef enum { PREDICT_EPSILON, PREDICT_X0, PREDICT_MEAN, PREDICT_V } Prediction;
-typedef enum { VARIANCE_FIXED_SMALL, VARIANCE_FIXED_LARGE } Variance;
+typedef enum { VARIANCE_FIXED_SMALL, VARIANCE_FIXED_LARGE, VARIANCE_LEARNED_RANGE } Variance;
 typedef enum { LOSS_SIMPLE } Loss;
 typedef enum { SAMPLER_DDPM, SAMPLER_DDIM, SAMPLER_DPMPP } SamplerKind;
 typedef enum { SPACING_LINSPACE, SPACING_LEADING, SPACING_TRAILING, SPACING_QUADRATIC } Spacing;

@@ -64,6 +64,13 @@ void schedule_respace(Schedule *out, Arena *arena, const Schedule *full, const i
  * entry that of the second's posterior variance for both (Nichol & Dhariwal 2021, section 3.1). */
 double schedule_log_variance(const Schedule *schedule, Variance variance, int i);
 
+/* The same of one element with learned_range, whose network says `v` besides its prediction:
+ *     f log beta + (1 - f) log posterior_variance, f = (v + 1) / 2
+ * (Nichol & Dhariwal 2021, eq. 15, where f itself is what the network says; (v + 1) / 2 is their
+ * code's). v is not held to [-1, 1]. At the first entry posterior_variance is again the second's,
+ * but beta is its own. */
+double schedule_learned_log_variance(const Schedule *schedule, int i, double v);
+
 /* Choose K of the timesteps of a chain of T, 1 <= K <= T <= SCHEDULE_MAX_T. With i = 0 .. K-1,
  * 0-based, halves rounded up:
  *   linspace   i (T-1) / (K-1)

@@ -177,9 +177,16 @@ void schedule_respace(Schedule *out, Arena *arena, const Schedule *full, const i
 
 double schedule_log_variance(const Schedule *schedule, Variance variance, int i)
 {
-    assert(i >= 0 && i < schedule->T);
+    assert(i >= 0 && i < schedule->T && variance != VARIANCE_LEARNED_RANGE);
     if (variance == VARIANCE_FIXED_LARGE && i > 0) return log(schedule->beta[i]);
     return schedule->posterior_log_variance[i];
+}
+
+double schedule_learned_log_variance(const Schedule *schedule, int i, double v)
+{
+    assert(i >= 0 && i < schedule->T);
+    double f = 0.5 * (v + 1.0);
+    return f * log(schedule->beta[i]) + (1.0 - f) * schedule->posterior_log_variance[i];
 }
 
 /* a / b for a >= 0, b > 0, halves rounded up. */

@@ -94,6 +94,29 @@ static void log_variance_at_the_first_entry_is_the_seconds(void **state)
     chain_release(&chain);
 }
 
+/* v = -1, 0, 1: the posterior's variance, the geometric mean, beta; at the first entry log beta_1 =
+ * log 1e-4 although fixed_large has the second's there; beyond 1 it goes on. */
+static void learned_log_variance_is_between_the_fixed_ones(void **state)
+{
+    (void)state;
+    static const int timesteps[] = {1, 400, 1000};
+    Chain full = chain_linear();
+    Chain chain = chain_respaced(&full.schedule, timesteps, 3);
+    for (int i = 0; i < 3; i++) {
+        double small = chain.schedule.posterior_variance[i > 0 ? i : 1];
+        double large = i > 0 ? 1 - full.schedule.alpha_bar[timesteps[i] - 1] /
+                                       full.schedule.alpha_bar[timesteps[i - 1] - 1]
+                             : 1e-4;
+        const Schedule *s = &chain.schedule;
+        assert_close(schedule_learned_log_variance(s, i, -1), log(small), 1e-12);
+        assert_close(schedule_learned_log_variance(s, i, 0), log(sqrt(small * large)), 1e-12);
+        assert_close(schedule_learned_log_variance(s, i, 1), log(large), 1e-12);
+        assert_close(schedule_learned_log_variance(s, i, 3), log(large * large / small), 1e-12);
+        assert_true(isnan(schedule_learned_log_variance(s, i, NAN)));
+    }
+    chain_release(&chain), chain_release(&full);
+}
+
 static void respaced_chain_keeps_alpha_bar_and_timesteps(void **state)
 {
     (void)state;
@@ -258,6 +281,7 @@ int main(void)
         cmocka_unit_test(published_figures),
         cmocka_unit_test(posterior_mean_stays_on_the_chain),
         cmocka_unit_test(log_variance_at_the_first_entry_is_the_seconds),
+        cmocka_unit_test(learned_log_variance_is_between_the_fixed_ones),
         cmocka_unit_test(respaced_chain_keeps_alpha_bar_and_timesteps),
         cmocka_unit_test(full_respacing_changes_nothing),
         cmocka_unit_test(timesteps_of_each_spacing),
