@@ -5,6 +5,7 @@
 #include "chain.h"
 #include "diffusion/predict.h"
 #include "diffusion/sampler.h"
+#include "diffusion/sampler_steps.h"
 
 static SamplerConfig config_of(SamplerKind kind, int steps)
 {
