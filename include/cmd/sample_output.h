@@ -6,7 +6,7 @@
 #ifndef DDPM_CMD_SAMPLE_OUTPUT_H
 #define DDPM_CMD_SAMPLE_OUTPUT_H
 
-#include "base/err.h"
+#include "train/provenance.h"
 
 #include <stddef.h>
 
@@ -21,6 +21,7 @@ typedef struct {
     int count, height, width, channels; /* of all images */
     int classes;                        /* of the model; 0: none */
     int columns;                        /* of a grid; 0: about as many as rows */
+    const Provenance *how;              /* texts of every PNG; only read by sample_output_write */
 } SampleOutput;
 
 /* Whether it can be written there, before any work is done: the folder above exists, a folder holds

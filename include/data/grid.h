@@ -20,7 +20,9 @@ bool grid_new(Image *grid, GridDims dims, Err *err);
  * and more. */
 bool grid_make(Image *grid, const uint8_t *images, GridDims dims, Err *err);
 
-/* The same of `images` in [-1, 1] (data/pixels.h), into the PNG file `path`. */
-bool grid_write(const char *path, const float *images, GridDims dims, Err *err);
+/* The same of `images` in [-1, 1] (data/pixels.h), into the PNG file `path`, with `texts` [count].
+ */
+bool grid_write(const char *path, const float *images, GridDims dims, const PngText *texts,
+                int count, Err *err);
 
 #endif

@@ -8,6 +8,7 @@
 #define DDPM_DATA_IMAGE_H
 
 #include "base/err.h"
+#include "data/png.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -44,21 +45,12 @@ bool image_fit(Image *out, const Image *image, int height, int width, Err *err);
  * right. The image must not be larger. `out` is allocated. */
 bool image_pad(Image *out, const Image *image, int height, int width, Err *err);
 
-/* A tEXt chunk (PNG specification, 11.3.4.3): a key of 1 to 79 characters, and a value. */
-typedef struct {
-    const char *key, *value;
-} ImageText;
-
 /* The PNG file of `image`, with `texts` [count] (NULL if count is 0) before its pixels; free()
  * *bytes. ERR_FAILED if there is no memory. */
-bool image_encode(uint8_t **bytes, size_t *size, const Image *image, const ImageText *texts,
+bool image_encode(uint8_t **bytes, size_t *size, const Image *image, const PngText *texts,
                   int count, Err *err);
 
 /* The same into the file `path`, which at any instant is whole or as it was. */
-bool image_write(const char *path, const Image *image, const ImageText *texts, int count, Err *err);
-
-/* The text of key `key` in the PNG file of `size` bytes; free() it. NULL if there is none, or the
- * bytes are no PNG, or are damaged before it. */
-char *image_text(const uint8_t *bytes, size_t size, const char *key);
+bool image_write(const char *path, const Image *image, const PngText *texts, int count, Err *err);
 
 #endif

@@ -1,15 +1,17 @@
 /*
- * ddpm info: what a config, a run, a checkpoint or a diffusers folder holds.
+ * ddpm info: what a config, a run, a checkpoint, a diffusers folder or an image of ours holds.
  */
 #include "base/file.h"
 #include "cmd/command.h"
 #include "cmd/describe.h"
+#include "data/png.h"
 #include "train/checkpoint.h"
 #include "train/source.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 typedef struct {
     const char *path;
@@ -26,7 +28,7 @@ static const Option options[] = {
 
 const OptionTable info_options_table = {
     .name = "info",
-    .summary = "what a config, a run, a checkpoint or a diffusers folder holds",
+    .summary = "what a config, a model's folder or an image that ddpm drew holds",
     .operand = "PATH",
     .operand_offset = offsetof(InfoOptions, path),
     .options = options,
@@ -58,14 +60,38 @@ static bool print_network(const Config *config, bool strict, Err *err)
     return true;
 }
 
+/* Texts come from strangers, and a terminal obeys control characters. */
+static void print_text(PngText text)
+{
+    char line[1024];
+    snprintf(line, sizeof line, "%-18s  %s", text.key, text.value);
+    for (char *at = line; *at; at++)
+        if ((unsigned char)*at < ' ' || *at == 127) *at = '?';
+    puts(line);
+}
+
+static bool print_image(const InfoOptions *o, Err *err)
+{
+    PngInfo info;
+    if (o->resolved)
+        return err_set(err, ERR_USAGE, "%s: --resolved is for configs and models, not for images",
+                       o->path);
+    if (!png_info_read(&info, o->path, err)) return false;
+    printf("%s: an image of %" PRIu32 " x %" PRIu32 " pixels%s\n", o->path, info.height, info.width,
+           info.count > 0 ? "" : ", which does not say how it was made");
+    for (int i = 0; i < info.count; i++) print_text(info.texts[i]);
+    png_info_release(&info);
+    return true;
+}
+
 /* What config_find says of a name without a folder is where it looked. */
 static bool no_such_path(const char *path, Err *err)
 {
     Err looked = *err;
     if (strchr(path, '/')) err_set(&looked, ERR_USAGE, "%s: there is no such file or folder", path);
     return err_set(err, ERR_USAGE,
-                   "%s; info takes a config, or the folder of a run, a checkpoint or a diffusers "
-                   "model",
+                   "%s; info takes a config, a PNG, or the folder of a run, a checkpoint or a "
+                   "diffusers model",
                    looked.text);
 }
 
@@ -134,9 +160,15 @@ static bool print_model(const InfoOptions *o, Err *err)
     return print_network(&source.config, ours, err) && print_config(&source.config, err);
 }
 
+static bool is_png(const char *path)
+{
+    const char *ending = strrchr(path, '.');
+    return ending && strcasecmp(ending, ".png") == 0 && file_exists(path);
+}
+
 static bool print_what(const InfoOptions *o, Err *err)
 {
-    if (!file_is_folder(o->path)) return print_file(o, err);
+    if (!file_is_folder(o->path)) return is_png(o->path) ? print_image(o, err) : print_file(o, err);
     bool begun = source_is_run(o->path) && !checkpoint_exists(o->path);
     return begun ? print_run(o, err) : print_model(o, err);
 }

@@ -4,6 +4,7 @@
  */
 #include "base/npy.h"
 #include "base/parallel.h"
+#include "base/zip.h"
 #include "cmd/command.h"
 #include "cmd/interrupt.h"
 #include "cmd/progress.h"
@@ -25,9 +26,11 @@ typedef struct {
     Source source;
     SamplerConfig sampler;
     SampleOutput output;
+    Provenance how;
     Unet *unet;
     float *weights;
     float *x_T; /* [count,h,w,c] of --noise, or NULL */
+    uint32_t noise_crc32;
     float *images;
     Generator generator;
     Progress progress;
@@ -91,6 +94,7 @@ static bool take_noise(Sample *s, const Array *array, Err *err)
     if (!check_finite(array->data, count, channels * pixels, path, err)) return false;
     s->x_T = memory_new(array->count, sizeof *s->x_T, "x_T", err);
     if (!s->x_T) return false;
+    s->noise_crc32 = zip_crc32(array->data, array->count * sizeof(float));
     const float *in = array->data;
     for (size_t i = 0; i < count; i++)
         for (size_t p = 0; p < pixels; p++)
@@ -162,6 +166,20 @@ static bool load(Sample *s, Err *err)
                           &s->sampler, s->batch, err);
 }
 
+static bool describe(Sample *s, Err *err)
+{
+    ProvenanceOf of = {.config = &s->source.config,
+                       .step = s->source.kind == SOURCE_CHECKPOINT ? &s->source.step : NULL,
+                       .weights = s->weights,
+                       .floats = unet_params(s->unet)->floats,
+                       .sampler = &s->sampler,
+                       .steps = generator_steps(&s->generator)};
+    if (!provenance_init(&s->how, &of, err)) return false;
+    if (s->x_T) provenance_add(&s->how, "Noise CRC-32", "%08" PRIx32, s->noise_crc32);
+    s->output.how = &s->how;
+    return true;
+}
+
 /* ---- sampling ---- */
 
 static void announce(Sample *s)
@@ -199,7 +217,7 @@ static bool draw(Sample *s)
 static int run(Sample *s, Err *err)
 {
     if (s->options.threads > 0) parallel_setup(s->options.threads);
-    if (!choose(s, err) || !load(s, err)) return command_fail("sample", err);
+    if (!choose(s, err) || !load(s, err) || !describe(s, err)) return command_fail("sample", err);
     announce(s);
     interrupt_install();
     long batches = (s->output.count + s->batch - 1) / s->batch;

@@ -172,17 +172,26 @@ static bool write_floats(const SampleOutput *o, const float *images, Err *err)
     return ok;
 }
 
-static bool write_images(const char *folder, const SampleOutput *o, const float *images, Err *err)
+static bool write_image(const char *folder, const SampleOutput *o, int i, const Image *image,
+                        Err *err)
 {
     char path[FILE_PATH];
+    Provenance how = *o->how;
+    PngText texts[PROVENANCE_MAX];
+    provenance_add(&how, "Index", "%d", i);
+    return file_path(path, err, "%s/%06d.png", folder, i) &&
+           image_write(path, image, texts, provenance_texts(texts, &how), err);
+}
+
+static bool write_images(const char *folder, const SampleOutput *o, const float *images, Err *err)
+{
     Image image;
     if (!file_make_folder(folder, err) || !image_new(&image, o->height, o->width, o->channels, err))
         return false;
     bool ok = true;
     for (int i = 0; ok && i < o->count; i++) {
         pixels_to_bytes(image.pixels, images + (size_t)i * image_floats(o), image_floats(o));
-        ok = file_path(path, err, "%s/%06d.png", folder, i) &&
-             image_write(path, &image, NULL, 0, err);
+        ok = write_image(folder, o, i, &image, err);
     }
     image_release(&image);
     return ok;
@@ -202,11 +211,19 @@ static bool write_folder(const SampleOutput *o, const float *images, Err *err)
     return false;
 }
 
+static bool write_grid(const SampleOutput *o, const float *images, Err *err)
+{
+    Provenance how = *o->how;
+    PngText texts[PROVENANCE_MAX];
+    provenance_add_range(&how, 0, o->count);
+    return grid_write(o->path, images, grid_dims(o), texts, provenance_texts(texts, &how), err);
+}
+
 bool sample_output_write(const SampleOutput *o, const float *images, Err *err)
 {
     switch (o->kind) {
     case OUTPUT_GRID:
-        return grid_write(o->path, images, grid_dims(o), err);
+        return write_grid(o, images, err);
     case OUTPUT_FOLDER:
         return write_folder(o, images, err);
     case OUTPUT_FLOATS:

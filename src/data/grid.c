@@ -50,7 +50,8 @@ bool grid_make(Image *grid, const uint8_t *images, GridDims dims, Err *err)
     return true;
 }
 
-bool grid_write(const char *path, const float *images, GridDims dims, Err *err)
+bool grid_write(const char *path, const float *images, GridDims dims, const PngText *texts,
+                int count, Err *err)
 {
     size_t floats =
         (size_t)dims.count * (size_t)dims.height * (size_t)dims.width * (size_t)dims.channels;
@@ -58,7 +59,7 @@ bool grid_write(const char *path, const float *images, GridDims dims, Err *err)
     if (!bytes) return false;
     Image grid = {0};
     pixels_to_bytes(bytes, images, floats);
-    bool ok = grid_make(&grid, bytes, dims, err) && image_write(path, &grid, NULL, 0, err);
+    bool ok = grid_make(&grid, bytes, dims, err) && image_write(path, &grid, texts, count, err);
     image_release(&grid);
     free(bytes);
     return ok;

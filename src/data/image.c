@@ -10,7 +10,6 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "base/zip.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -82,58 +81,6 @@ bool image_has_ending(const char *path)
     return false;
 }
 
-/* --- Chunks of PNG: u32 big-endian length, type, data, CRC of type and data --- */
-
-enum { SIGNATURE = 8, CHUNK_ROOM = 12, HEADER_END = SIGNATURE + CHUNK_ROOM + 13 };
-
-typedef struct {
-    const uint8_t *type, *data;
-    size_t length;
-    bool intact; /* its CRC is right */
-} Chunk;
-
-static uint8_t *put_u32(uint8_t *at, uint32_t value)
-{
-    for (int i = 0; i < 4; i++) at[i] = (uint8_t)(value >> (24 - 8 * i));
-    return at + 4;
-}
-
-static uint32_t get_u32(const uint8_t *at)
-{
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
-
-static bool is_png(const uint8_t *bytes, size_t size)
-{
-    return size >= SIGNATURE && memcmp(bytes, "\x89PNG\r\n\x1a\n", SIGNATURE) == 0;
-}
-
-/* The chunk at *at, which moves on to the next; false where no whole one is left. */
-static bool next_chunk(Chunk *chunk, size_t *at, const uint8_t *bytes, size_t size)
-{
-    if (size - *at < CHUNK_ROOM) return false;
-    const uint8_t *start = bytes + *at;
-    *chunk = (Chunk){start + 4, start + 8, get_u32(start), false};
-    if (chunk->length > size - *at - CHUNK_ROOM) return false;
-    uint32_t crc = get_u32(chunk->data + chunk->length);
-    chunk->intact = crc == zip_crc32(chunk->type, 4 + chunk->length);
-    *at += CHUNK_ROOM + chunk->length;
-    return true;
-}
-
-/* stb looks at no CRC and would take flipped bits for pixels. A damaged chunk that pixels do not
- * need (small first letter) is let pass. */
-static bool png_is_whole(const uint8_t *bytes, size_t size)
-{
-    Chunk chunk;
-    size_t at = SIGNATURE;
-    while (next_chunk(&chunk, &at, bytes, size)) {
-        if (!chunk.intact && !(chunk.type[0] & 0x20)) return false;
-        if (memcmp(chunk.type, "IEND", 4) == 0) return true;
-    }
-    return false;
-}
-
 /* --- Reading --- */
 
 static bool decode(Image *image, const uint8_t *bytes, int size, const char *path, int channels,
@@ -147,7 +94,7 @@ static bool decode(Image *image, const uint8_t *bytes, int size, const char *pat
         return err_set(err, ERR_DATA,
                        "%s: %d x %d pixels, outside of the 1 to 2^26 that an image may have", path,
                        height, width);
-    if (is_png(bytes, (size_t)size) && !png_is_whole(bytes, (size_t)size))
+    if (png_is(bytes, (size_t)size) && !png_is_whole(bytes, (size_t)size))
         return err_set(err, ERR_DATA, "%s: damaged image (cut short, or a checksum is wrong)",
                        path);
     int wanted = channels > 0 ? channels : own < 3 ? 1 : 3;
@@ -217,49 +164,23 @@ bool image_pad(Image *out, const Image *image, int height, int width, Err *err)
     return true;
 }
 
-/* --- Text, and writing --- */
+/* --- Writing --- */
 
-static size_t text_bytes(ImageText text)
-{
-    return strlen(text.key) + 1 + strlen(text.value);
-}
-
-static uint8_t *put_text(uint8_t *at, ImageText text)
-{
-    size_t key = strlen(text.key) + 1, size = text_bytes(text);
-    assert(key >= 2 && key <= 80);
-    uint8_t *type = put_u32(at, (uint32_t)size);
-    memcpy(type, "tEXt", 4);
-    memcpy(type + 4, text.key, key);
-    memcpy(type + 4 + key, text.value, size - key);
-    return put_u32(type + 4 + size, zip_crc32(type, 4 + size));
-}
-
-bool image_encode(uint8_t **bytes, size_t *size, const Image *image, const ImageText *texts,
+bool image_encode(uint8_t **bytes, size_t *size, const Image *image, const PngText *texts,
                   int count, Err *err)
 {
     int plain_size = 0;
-    size_t text_size = 0;
-    for (int i = 0; i < count; i++) text_size += CHUNK_ROOM + text_bytes(texts[i]);
     uint8_t *plain =
         stbi_write_png_to_mem(image->pixels, image->width * image->channels, image->width,
                               image->height, image->channels, &plain_size);
-    *size = (size_t)plain_size + text_size;
-    *bytes = plain ? malloc(*size) : NULL;
-    if (!*bytes) {
-        free(plain);
-        return err_set(err, ERR_FAILED, "no memory to write an image of %d x %d pixels as PNG",
-                       image->height, image->width);
-    }
-    memcpy(*bytes, plain, HEADER_END);
-    uint8_t *at = *bytes + HEADER_END;
-    for (int i = 0; i < count; i++) at = put_text(at, texts[i]);
-    memcpy(at, plain + HEADER_END, (size_t)plain_size - HEADER_END);
+    *bytes = plain ? png_add_texts(size, plain, (size_t)plain_size, texts, count) : NULL;
     free(plain);
-    return true;
+    if (*bytes) return true;
+    return err_set(err, ERR_FAILED, "no memory to write an image of %d x %d pixels as PNG",
+                   image->height, image->width);
 }
 
-bool image_write(const char *path, const Image *image, const ImageText *texts, int count, Err *err)
+bool image_write(const char *path, const Image *image, const PngText *texts, int count, Err *err)
 {
     uint8_t *bytes;
     size_t size;
@@ -267,25 +188,4 @@ bool image_write(const char *path, const Image *image, const ImageText *texts, i
     bool done = file_write_whole(path, bytes, size, err);
     free(bytes);
     return done;
-}
-
-/* The value of a chunk's data if it is of that key. */
-static char *value_of(const uint8_t *data, size_t size, const char *key)
-{
-    size_t skip = strlen(key) + 1;
-    if (size < skip || memcmp(data, key, skip) != 0) return NULL;
-    return strndup((const char *)data + skip, size - skip);
-}
-
-char *image_text(const uint8_t *bytes, size_t size, const char *key)
-{
-    Chunk chunk;
-    size_t at = SIGNATURE;
-    if (!is_png(bytes, size)) return NULL;
-    while (next_chunk(&chunk, &at, bytes, size) && chunk.intact) {
-        bool is_text = memcmp(chunk.type, "tEXt", 4) == 0;
-        char *value = is_text ? value_of(chunk.data, chunk.length, key) : NULL;
-        if (value) return value;
-    }
-    return NULL;
 }

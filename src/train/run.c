@@ -9,6 +9,7 @@
 #include "train/checkpoint.h"
 #include "train/generate.h"
 #include "train/metrics.h"
+#include "train/provenance.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -174,11 +175,21 @@ static bool draw_images(Run *r)
     return true;
 }
 
-static bool write_grid(const Run *r, const char *path, Err *err)
+static bool write_grid(Run *r, const char *path, Err *err)
 {
     const ModelConfig *m = &r->config->model;
     GridDims dims = {r->config->sample.count, m->height, m->width, m->channels, 0};
-    return grid_write(path, r->images, dims, err);
+    Provenance how;
+    PngText texts[PROVENANCE_MAX];
+    ProvenanceOf of = {.config = r->config,
+                       .step = &r->state->step,
+                       .weights = r->generator.weights,
+                       .floats = unet_params(r->generator.unet)->floats,
+                       .sampler = &r->generator.config,
+                       .steps = generator_steps(&r->generator)};
+    if (!provenance_init(&how, &of, err)) return false;
+    provenance_add_range(&how, 0, dims.count);
+    return grid_write(path, r->images, dims, texts, provenance_texts(texts, &how), err);
 }
 
 /* A grid that cannot be written is no reason to stop. */

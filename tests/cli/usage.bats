@@ -94,7 +94,7 @@ refused() {
     refused info "$FOLDER/x.json"
     refused info nosuch.json
     [[ "$output" == *"nosuch.json: there is no such config here, in configs/ or in /"* ]]
-    [[ "$output" == *"info takes a config, or the folder of a run, a checkpoint or a diffusers"* ]]
+    [[ "$output" == *"info takes a config, a PNG, or the folder of a run, a checkpoint or a "* ]]
     refused info "$FOLDER/nosuch/x"
     [[ "$output" == *"$FOLDER/nosuch/x: there is no such file"*"the folder of a run"* ]]
 }

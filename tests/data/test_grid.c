@@ -69,14 +69,14 @@ static void floats_become_the_same_grid_in_a_file(void **state)
     for (int i = 0; i < FLOATS; i++) images[i] = (float)(i * 2) / (FLOATS - 1) - 1;
     pixels_to_bytes(bytes, images, FLOATS);
     assert_true(grid_make(&made, bytes, dims, &err));
-    assert_true(grid_write(path, images, dims, &err));
+    assert_true(grid_write(path, images, dims, NULL, 0, &err));
     assert_true(image_read(&read, path, 0, &err));
     assert_int_equal(read.height, made.height);
     assert_int_equal(read.width, made.width);
     assert_int_equal(read.channels, CHANNELS);
     assert_memory_equal(read.pixels, made.pixels, (size_t)(made.height * made.width * CHANNELS));
     image_release(&read), image_release(&made);
-    assert_false(grid_write("/nonexistent/grid.png", images, dims, &err));
+    assert_false(grid_write("/nonexistent/grid.png", images, dims, NULL, 0, &err));
     assert_non_null(strstr(err.text, "/nonexistent/grid.png"));
     test_remove_folder(folder);
     free(path);

@@ -236,32 +236,6 @@ static void padding_is_black_and_around(void **state)
     image_release(&image), image_release(&out);
 }
 
-static void texts_are_kept_beside_the_pixels(void **state)
-{
-    (void)state;
-    const ImageText texts[] = {{"Software", "ddpm"}, {"Seed", "12"}, {"Empty", ""}};
-    Image image = pattern(6, 5, 3), back;
-    uint8_t *bytes;
-    size_t size;
-    Err err;
-    assert_true(image_encode(&bytes, &size, &image, texts, 3, &err));
-    assert_true(read_bytes(&back, "a.png", bytes, size, 0, &err));
-    assert_images_equal(&back, &image);
-    for (int i = 0; i < 3; i++) {
-        char *value = image_text(bytes, size, texts[i].key);
-        assert_non_null(value);
-        assert_string_equal(value, texts[i].value);
-        free(value);
-    }
-    assert_null(image_text(bytes, size, "See"));
-    assert_null(image_text(bytes, size, "Seed "));
-    for (size_t cut = 0; cut < size; cut++) free(image_text(bytes, cut, "Nothing"));
-    bytes[8 + 25 + 8 + 10] ^= 1; /* in the value of the first text */
-    assert_null(image_text(bytes, size, "Software"));
-    free(bytes);
-    image_release(&image), image_release(&back);
-}
-
 static void a_folder_that_is_not_there_is_named(void **state)
 {
     (void)state;
@@ -293,7 +267,6 @@ int main(void)
         cmocka_unit_test(fitting_crops_the_middle),
         cmocka_unit_test(resizing_keeps_a_ramp),
         cmocka_unit_test(padding_is_black_and_around),
-        cmocka_unit_test(texts_are_kept_beside_the_pixels),
         cmocka_unit_test(a_folder_that_is_not_there_is_named),
         cmocka_unit_test(endings_tell_images),
     };
