@@ -22,19 +22,24 @@ typedef struct {
     Spacing spacing;
     int steps;             /* K, 1 .. T; repeated timesteps are dropped */
     double eta;            /* of DDIM, 0 .. 1; 0 for the others */
-    Variance variance;     /* of DDPM */
+    Variance variance;     /* of DDPM; learned_range only of a network that learned it */
     Prediction prediction; /* what the network predicts */
     bool clip;             /* x_0 to [-1, 1] at each step */
+    bool learned_variance; /* the network puts out the variance's channels too, used or not */
+    int channels;          /* C of an image; needed with learned_variance */
     int start;             /* 0: all entries of the chain are walked; k: the last k of them */
     uint64_t seed;
     uint32_t first_image; /* which of the run's images is the batch's first */
 } SamplerConfig;
 
 /* Write what the network predicts for the `n` images of x_t at `t`, the original timestep, 1 .. T
- * (the network itself is fed t - 1). out, x_t: [n, size], elements in the network's order. */
+ * (the network itself is fed t - 1). out, x_t: [n, size], elements in the network's order. With
+ * learned_variance out is [n, pixels, 2 C]: of each pixel the C channels of the prediction, then
+ * the C of v (schedule_learned_log_variance). */
 typedef void (*Denoiser)(void *context, float *out, const float *x_t, int t, int n);
 
-/* A sampling in progress. After each step x_t and the chain may be read, to show how far it is. */
+/* A sampling in progress. After each step x_t, x_0 and the chain may be read, to show how far it
+ * is. */
 typedef struct {
     SamplerConfig config;
     const Schedule *full; /* the chain that the network was trained on */
@@ -42,15 +47,18 @@ typedef struct {
     int left;             /* steps still to do; the next is from entry left - 1 */
     int n;
     size_t size;
-    double *x_t;                     /* [n, size] */
-    double *x_0, *x_0_before;        /* [n, size] predicted at this step and the one before */
-    double *epsilon, *noise;         /* [n, size] scratch */
-    float *network_in, *network_out; /* [n, size] */
+    double *x_t;              /* [n, size] */
+    double *x_0, *x_0_before; /* [n, size] predicted at the last step and the one before */
+    double *epsilon,
+        *noise;         /* [n, size] scratch; ddpm, which has no use for epsilon, puts v there */
+    float *network_in;  /* [n, size] */
+    float *network_out; /* [n, size], with learned_variance [n, 2 size] */
 } Sampler;
 
 /* Whether `config` can sample from a model trained with `diffusion` (which has passed
- * schedule_check): steps in 1 .. T, eta in [0, 1] and only for DDIM, and no DPM-Solver++ where
- * alpha-bar_T is 0, since it divides by it. ERR_USAGE otherwise. */
+ * schedule_check): steps in 1 .. T, eta in [0, 1] and only for DDIM, learned_range only if that is
+ * the model's variance, and no DPM-Solver++ where alpha-bar_T is 0, since it divides by it. A fixed
+ * variance of a model that learned one leaves what it learned aside. ERR_USAGE otherwise. */
 bool sampler_check(const SamplerConfig *config, const DiffusionConfig *diffusion, Err *err);
 
 /* How many entries the chain of `config` has: its steps without repeats. `timesteps` [steps] gets

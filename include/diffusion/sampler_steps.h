@@ -17,6 +17,11 @@
 void sampler_ddpm(double *x_prev, const double *x_0, const double *x_t, const double *noise,
                   const Schedule *chain, int i, Variance variance, size_t size);
 
+/* The same with learned_range: sigma^2 of each element follows from the network's `v`
+ * (schedule_learned_log_variance). */
+void sampler_ddpm_learned(double *x_prev, const double *x_0, const double *x_t, const double *noise,
+                          const double *v, const Schedule *chain, int i, size_t size);
+
 /* Song, Meng & Ermon 2021 (DDIM), eq. 12, from alpha_bar to alpha_bar_prev >= alpha_bar:
  *     x_prev = sqrt(alpha_bar_prev) x_0 + sqrt(1 - alpha_bar_prev - sigma^2) epsilon + sigma noise
  *     sigma = eta sqrt((1 - alpha_bar_prev) / (1 - alpha_bar)) sqrt(1 - alpha_bar/alpha_bar_prev)

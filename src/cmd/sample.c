@@ -53,8 +53,24 @@ static void choose_sampler(Sample *s)
         .variance = o->variance >= 0 ? (Variance)o->variance : c->diffusion.variance,
         .prediction = c->diffusion.prediction,
         .clip = o->clip >= 0 ? o->clip != 0 : c->sample.clip,
+        .learned_variance = c->diffusion.variance == VARIANCE_LEARNED_RANGE,
+        .channels = c->model.channels,
         .seed = (uint64_t)o->seed,
     };
+}
+
+/* A diffusers folder says both, each in a file of its own. */
+static bool check_outputs(const Sample *s, Err *err)
+{
+    const ModelConfig *m = &s->source.config.model;
+    int wanted = s->sampler.learned_variance ? 2 * m->channels : m->channels;
+    if (m->out_channels == wanted) return true;
+    return err_set(
+        err, ERR_DATA,
+        "%s: the network puts out %d channels; for images of %d channels and %s variance "
+        "it must put out %d",
+        s->source.folder, m->out_channels, m->channels,
+        s->sampler.learned_variance ? "a learned" : "a fixed", wanted);
 }
 
 static bool check_variance(const Sample *s, Err *err)
@@ -132,15 +148,9 @@ static bool choose_output(Sample *s, Err *err)
 static bool choose(Sample *s, Err *err)
 {
     if (!source_open(&s->source, s->options.model, err)) return false;
-    if (s->source.config.model.out_channels != s->source.config.model.channels)
-        return err_set(err, ERR_DATA,
-                       "%s: the network puts out %d channels for images of %d; models that learn "
-                       "their variance are not supported",
-                       s->source.folder, s->source.config.model.out_channels,
-                       s->source.config.model.channels);
     choose_sampler(s);
-    return check_variance(s, err) && sampler_check(&s->sampler, &s->source.config.diffusion, err) &&
-           choose_output(s, err);
+    return check_outputs(s, err) && check_variance(s, err) &&
+           sampler_check(&s->sampler, &s->source.config.diffusion, err) && choose_output(s, err);
 }
 
 /* ---- the model ---- */

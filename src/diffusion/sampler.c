@@ -25,6 +25,10 @@ bool sampler_check(const SamplerConfig *config, const DiffusionConfig *diffusion
                        "eta = %g is for the sampler ddim, and this is %s; leave eta out or choose "
                        "ddim",
                        config->eta, name);
+    if (config->variance == VARIANCE_LEARNED_RANGE && !config->learned_variance)
+        return err_set(err, ERR_USAGE,
+                       "variance = learned_range, but the model has not learned its variance; "
+                       "choose fixed_small or fixed_large");
     if (config->kind == SAMPLER_DPMPP && schedule_ends_at_zero(diffusion))
         return err_set(err, ERR_USAGE,
                        "the sampler dpm++ divides by alpha-bar, which ends at 0 in the model's "
@@ -50,11 +54,18 @@ void sampler_draw_x_T(float *x_T, int n, size_t size, uint64_t seed, uint32_t fi
                    key_of(seed, first_image + (uint32_t)i, 0, RNG_X_T));
 }
 
+/* What the network puts out for `elements` of x_t. */
+static size_t outputs(const SamplerConfig *config, size_t elements)
+{
+    return config->learned_variance ? 2 * elements : elements;
+}
+
 size_t sampler_bytes(const SamplerConfig *config, int n, size_t size)
 {
     size_t elements = (size_t)n * size;
     return schedule_bytes(config->steps) + memory_round((size_t)config->steps * sizeof(int)) +
-           5 * memory_round(elements * sizeof(double)) + 2 * memory_round(elements * sizeof(float));
+           5 * memory_round(elements * sizeof(double)) + memory_round(elements * sizeof(float)) +
+           memory_round(outputs(config, elements) * sizeof(float));
 }
 
 static void widen(double *out, const float *in, size_t size)
@@ -70,6 +81,8 @@ static void round_to_float(float *out, const double *in, size_t size)
 void sampler_init(Sampler *sampler, Arena *arena, const SamplerConfig *config, const Schedule *full,
                   const float *x_T, int n, size_t size)
 {
+    assert(!config->learned_variance ||
+           (config->channels > 0 && size % (size_t)config->channels == 0));
     size_t elements = (size_t)n * size;
     int *timesteps = arena_take(arena, (size_t)config->steps * sizeof *timesteps);
     int count = sampler_entries(timesteps, config, full->T);
@@ -84,7 +97,7 @@ void sampler_init(Sampler *sampler, Arena *arena, const SamplerConfig *config, c
     for (size_t i = 0; i < sizeof doubles / sizeof *doubles; i++)
         *doubles[i] = arena_take(arena, elements * sizeof(double));
     sampler->network_in = arena_take(arena, elements * sizeof(float));
-    sampler->network_out = arena_take(arena, elements * sizeof(float));
+    sampler->network_out = arena_take(arena, outputs(config, elements) * sizeof(float));
 
     if (!x_T) {
         sampler_draw_x_T(sampler->network_in, n, size, config->seed, config->first_image);
@@ -104,14 +117,43 @@ static const double *draw_noise(Sampler *s, int image, int t)
     return s->noise + at;
 }
 
+typedef enum { OUTPUT_PREDICTION, OUTPUT_VARIANCE } Output;
+
+/* One half of what the network put out for an image; without a learned variance the first is all.
+ */
+static void take_output(double *out, const Sampler *s, int image, Output half)
+{
+    const float *in = s->network_out + outputs(&s->config, (size_t)image * s->size);
+    if (!s->config.learned_variance) {
+        widen(out, in, s->size);
+        return;
+    }
+    size_t channels = (size_t)s->config.channels, pixels = s->size / channels;
+    in += half == OUTPUT_VARIANCE ? channels : 0;
+    for (size_t p = 0; p < pixels; p++) widen(out + p * channels, in + 2 * p * channels, channels);
+}
+
 static void predict_image(Sampler *s, int image, int t)
 {
     size_t at = (size_t)image * s->size;
     double *x_0 = s->x_0 + at;
-    widen(x_0, s->network_out + at, s->size);
+    take_output(x_0, s, image, OUTPUT_PREDICTION);
     predict_x0(x_0, x_0, s->x_t + at, s->config.prediction, s->full, t - 1, s->size);
     if (s->config.clip)
         for (size_t k = 0; k < s->size; k++) x_0[k] = predict_clip(x_0[k]);
+}
+
+static void step_ddpm(Sampler *s, int image, const double *noise)
+{
+    size_t at = (size_t)image * s->size;
+    double *x_t = s->x_t + at, *x_0 = s->x_0 + at, *v = s->epsilon + at;
+    int i = s->left - 1;
+    if (s->config.variance == VARIANCE_LEARNED_RANGE) {
+        take_output(v, s, image, OUTPUT_VARIANCE);
+        sampler_ddpm_learned(x_t, x_0, x_t, noise, v, &s->chain, i, s->size);
+    } else {
+        sampler_ddpm(x_t, x_0, x_t, noise, &s->chain, i, s->config.variance, s->size);
+    }
 }
 
 static void step_image(Sampler *s, int image)
@@ -125,7 +167,7 @@ static void step_image(Sampler *s, int image)
     const double *noise = noisy ? draw_noise(s, image, t) : NULL;
     switch (s->config.kind) {
     case SAMPLER_DDPM:
-        sampler_ddpm(x_t, x_0, x_t, noise, chain, i, s->config.variance, s->size);
+        step_ddpm(s, image, noise);
         return;
     case SAMPLER_DDIM:
         predict_epsilon(epsilon, x_0, x_t, chain->alpha_bar[i], s->size);
@@ -147,12 +189,12 @@ bool sampler_step(Sampler *sampler, Denoiser denoise, void *context)
 {
     assert(sampler->left > 0);
     int t = sampler->chain.timestep[sampler->left - 1];
+    double *x_0 = sampler->x_0;
+    sampler->x_0 = sampler->x_0_before, sampler->x_0_before = x_0;
     round_to_float(sampler->network_in, sampler->x_t, (size_t)sampler->n * sampler->size);
     denoise(context, sampler->network_out, sampler->network_in, t, sampler->n);
 #pragma omp parallel for schedule(static)
     for (int image = 0; image < sampler->n; image++) step_image(sampler, image);
-    double *x_0 = sampler->x_0;
-    sampler->x_0 = sampler->x_0_before, sampler->x_0_before = x_0;
     return --sampler->left > 0;
 }
 

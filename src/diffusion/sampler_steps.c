@@ -11,10 +11,22 @@ void sampler_ddpm(double *x_prev, const double *x_0, const double *x_t, const do
                   const Schedule *chain, int i, Variance variance, size_t size)
 {
     double a = chain->coef_x0[i], b = chain->coef_xt[i];
+    assert(variance != VARIANCE_LEARNED_RANGE);
     double sigma =
         sqrt(variance == VARIANCE_FIXED_LARGE ? chain->beta[i] : chain->posterior_variance[i]);
     for (size_t k = 0; k < size; k++)
         x_prev[k] = a * x_0[k] + b * x_t[k] + (noise ? sigma * noise[k] : 0.0);
+}
+
+/* The log-variance is linear in v: two of its values give all. */
+void sampler_ddpm_learned(double *x_prev, const double *x_0, const double *x_t, const double *noise,
+                          const double *v, const Schedule *chain, int i, size_t size)
+{
+    double a = chain->coef_x0[i], b = chain->coef_xt[i];
+    double middle = 0.5 * schedule_learned_log_variance(chain, i, 0.0);
+    double slope = 0.5 * schedule_learned_log_variance(chain, i, 1.0) - middle;
+    for (size_t k = 0; k < size; k++)
+        x_prev[k] = a * x_0[k] + b * x_t[k] + (noise ? exp(middle + slope * v[k]) * noise[k] : 0.0);
 }
 
 void sampler_ddim(double *x_prev, const double *x_0, const double *epsilon, const double *noise,

@@ -387,6 +387,8 @@ SamplerConfig config_sampler(const Config *c)
                            .variance = c->diffusion.variance,
                            .prediction = c->diffusion.prediction,
                            .clip = c->sample.clip,
+                           .learned_variance = c->diffusion.variance == VARIANCE_LEARNED_RANGE,
+                           .channels = c->model.channels,
                            .seed = c->train.seed};
 }
 

@@ -111,6 +111,64 @@ static void samples_do_not_depend_on_the_batch(void **state)
     chain_release(&full);
 }
 
+/* The toy with a learned variance, three channels: v is the same everywhere. */
+typedef struct {
+    size_t size;
+    float v;
+} Learned;
+
+static void learned_denoiser(void *context, float *out, const float *x_t, int t, int n)
+{
+    const Learned *learned = context;
+    for (size_t p = 0; p < (size_t)n * learned->size / 3; p++)
+        for (size_t c = 0; c < 3; c++) {
+            out[p * 6 + c] = (float)toy_model((double)x_t[p * 3 + c], t);
+            out[p * 6 + 3 + c] = learned->v;
+        }
+}
+
+/* Samples of two images from a network that learned its variance. */
+static float *run_learned(SamplerConfig config, const Schedule *full, float v)
+{
+    Learned learned = {21, v};
+    config.learned_variance = true, config.channels = 3;
+    return run(&config, full, NULL, 2, learned.size, learned_denoiser, &learned);
+}
+
+static void the_variance_s_channels_are_behind_the_prediction_s(void **state)
+{
+    (void)state;
+    size_t size = 21;
+    Chain full = chain_linear();
+    SamplerConfig config = sampler_config(SAMPLER_DDPM, 12), learned = config;
+    learned.variance = VARIANCE_LEARNED_RANGE;
+    for (Variance v = VARIANCE_FIXED_SMALL; v <= VARIANCE_FIXED_LARGE; v++) {
+        config.variance = v;
+        float *expected = run(&config, &full.schedule, NULL, 2, size, toy_denoiser, &size);
+        float *out = run_learned(learned, &full.schedule, v == VARIANCE_FIXED_SMALL ? -1 : 1);
+        assert_arrays_close(out, expected, 2 * size, 1e-6, 0);
+        free(expected), free(out);
+    }
+    chain_release(&full);
+}
+
+/* Whatever does not ask for it: the other samplers, and ddpm with a fixed variance. */
+static void others_leave_the_learned_variance_aside(void **state)
+{
+    (void)state;
+    size_t size = 21;
+    Chain full = chain_linear();
+    for (SamplerKind kind = SAMPLER_DDPM; sampler_names[kind]; kind++) {
+        SamplerConfig config = sampler_config(kind, 12), learned = config;
+        if (kind != SAMPLER_DDPM) learned.variance = VARIANCE_LEARNED_RANGE;
+        float *expected = run(&config, &full.schedule, NULL, 2, size, toy_denoiser, &size);
+        float *out = run_learned(learned, &full.schedule, NAN);
+        assert_memory_equal(out, expected, 2 * size * sizeof *out);
+        free(expected), free(out);
+    }
+    chain_release(&full);
+}
+
 /* A denoiser that knows x_0 and says it in the way that it is asked. */
 typedef struct {
     const Schedule *full;
@@ -202,6 +260,21 @@ static void check_refuses_what_cannot_work(void **state)
     }
 }
 
+static void a_variance_that_was_not_learned_is_refused(void **state)
+{
+    (void)state;
+    Err err = {0};
+    DiffusionConfig diffusion = chain_config(SCHEDULE_LINEAR, 1000);
+    SamplerConfig config = sampler_config(SAMPLER_DDPM, 50);
+    config.variance = VARIANCE_LEARNED_RANGE;
+    assert_refused(sampler_check(&config, &diffusion, &err), &err, "variance = learned_range");
+    config.learned_variance = true, config.channels = 3;
+    for (Variance v = VARIANCE_FIXED_SMALL; v <= VARIANCE_LEARNED_RANGE; v++) {
+        config.variance = v;
+        if (!sampler_check(&config, &diffusion, &err)) fail_msg("%s", err.text);
+    }
+}
+
 static void check_accepts_the_usual(void **state)
 {
     (void)state;
@@ -222,9 +295,12 @@ int main(void)
         cmocka_unit_test(iterator_equals_the_fixtures),
         cmocka_unit_test(iterator_draws_the_noise_it_says),
         cmocka_unit_test(samples_do_not_depend_on_the_batch),
+        cmocka_unit_test(the_variance_s_channels_are_behind_the_prediction_s),
+        cmocka_unit_test(others_leave_the_learned_variance_aside),
         cmocka_unit_test(every_prediction_leads_to_x_0),
         cmocka_unit_test(clipping_does_not_hide_nan),
         cmocka_unit_test(check_refuses_what_cannot_work),
+        cmocka_unit_test(a_variance_that_was_not_learned_is_refused),
         cmocka_unit_test(check_accepts_the_usual),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

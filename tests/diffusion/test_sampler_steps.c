@@ -83,6 +83,31 @@ static void ddpm_equals_the_fixtures(void **state)
     fixture_free(f);
 }
 
+/* At entry i of a respaced chain, from x_t = x_0 = 0, so that the noise alone is left: v = -1 is
+ * fixed_small, 1 fixed_large, and the deviation of 0 the geometric mean of theirs. Each element has
+ * a v of its own. */
+static void learned_range_is_between_the_fixed_variances(void **state)
+{
+    (void)state;
+    Fixture *f = fixture_new();
+    static const double zero[3], ones[3] = {1, 1, 1}, v[3] = {-1, 1, 0}, x_0[3] = {0.5, -1, 2};
+    for (int i = 1; i < STEPS; i++) {
+        const Schedule *chain = &f->chain.schedule;
+        double x[3], small[3], large[3];
+        sampler_ddpm(small, zero, zero, ones, chain, i, VARIANCE_FIXED_SMALL, 3);
+        sampler_ddpm(large, zero, zero, ones, chain, i, VARIANCE_FIXED_LARGE, 3);
+        sampler_ddpm_learned(x, zero, zero, ones, v, chain, i, 3);
+        assert_close(x[0], small[0], 1e-12);
+        assert_close(x[1], large[1], 1e-12);
+        assert_close(x[2], sqrt(small[2] * large[2]), 1e-12);
+        /* the mean is that of a fixed variance */
+        sampler_ddpm(large, x_0, ones, NULL, chain, i, VARIANCE_FIXED_LARGE, 3);
+        sampler_ddpm_learned(x, x_0, ones, NULL, v, chain, i, 3);
+        for (int k = 0; k < 3; k++) assert_close(x[k], large[k], 0);
+    }
+    fixture_free(f);
+}
+
 static void ddim_equals_the_fixtures(void **state)
 {
     (void)state;
@@ -206,6 +231,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ddpm_equals_the_fixtures),
+        cmocka_unit_test(learned_range_is_between_the_fixed_variances),
         cmocka_unit_test(ddim_equals_the_fixtures),
         cmocka_unit_test(dpmpp_equals_the_fixture),
         cmocka_unit_test(ddim_gives_the_published_sums),
