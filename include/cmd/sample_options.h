@@ -25,6 +25,10 @@ typedef struct {
     int columns;        /* of a grid; 0: about as many as rows */
     int threads;        /* 0: OMP_NUM_THREADS, or else all cores */
     bool raw, as_float, quiet;
+    /* of cmd/sample_edit.h */
+    const char *init; /* an image to begin at, or NULL */
+    double strength;  /* in [0, 1]; -1: not given */
+    int fit;          /* a Fit less FIT_PAD; -1: not given */
 } SampleOptions;
 
 extern const OptionTable sample_options_table;

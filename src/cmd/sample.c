@@ -8,6 +8,7 @@
 #include "cmd/command.h"
 #include "cmd/interrupt.h"
 #include "cmd/progress.h"
+#include "cmd/sample_edit.h"
 #include "cmd/sample_options.h"
 #include "cmd/sample_output.h"
 #include "train/generate.h"
@@ -33,6 +34,7 @@ typedef struct {
     uint32_t noise_crc32;
     float *images;
     Generator generator;
+    SampleEdit edit;
     Progress progress;
     int batch;
     long calls; /* of the network, those of finished batches */
@@ -140,17 +142,19 @@ static bool choose_output(Sample *s, Err *err)
     s->output.channels = m->channels;
     s->output.classes = m->num_classes;
     s->output.columns = o->columns;
-    s->output.count = o->count > 0 ? o->count : s->source.config.sample.count;
+    s->output.count = o->count > 0 ? o->count : sample_edit_count(o, s->source.config.sample.count);
     return sample_output_kind(&s->output.kind, o->output, o->as_float, err) && read_noise(s, err) &&
            sample_output_check(&s->output, err);
 }
 
 static bool choose(Sample *s, Err *err)
 {
-    if (!source_open(&s->source, s->options.model, err)) return false;
+    if (!sample_edit_check(&s->options, err) || !source_open(&s->source, s->options.model, err))
+        return false;
     choose_sampler(s);
     return check_outputs(s, err) && check_variance(s, err) &&
-           sampler_check(&s->sampler, &s->source.config.diffusion, err) && choose_output(s, err);
+           sampler_check(&s->sampler, &s->source.config.diffusion, err) && choose_output(s, err) &&
+           sample_edit_open(&s->edit, &s->options, &s->source.config, err);
 }
 
 /* ---- the model ---- */
@@ -173,7 +177,8 @@ static bool load(Sample *s, Err *err)
            unet_reserve(s->unet, s->batch, UNET_SAMPLE, err) &&
            unet_prepare(s->unet, s->weights, err) &&
            generator_init(&s->generator, s->unet, s->weights, &s->source.config.diffusion,
-                          &s->sampler, s->batch, err);
+                          &s->sampler, s->batch, err) &&
+           sample_edit_prepare(&s->edit, &s->generator, s->batch, err);
 }
 
 static bool describe(Sample *s, Err *err)
@@ -186,6 +191,7 @@ static bool describe(Sample *s, Err *err)
                        .steps = generator_steps(&s->generator)};
     if (!provenance_init(&s->how, &of, err)) return false;
     if (s->x_T) provenance_add(&s->how, "Noise CRC-32", "%08" PRIx32, s->noise_crc32);
+    sample_edit_describe(&s->how, &s->edit);
     s->output.how = &s->how;
     return true;
 }
@@ -217,7 +223,7 @@ static bool draw(Sample *s)
         int n = count - first < s->batch ? count - first : s->batch;
         size_t at = (size_t)first * s->generator.size;
         const float *x_T = s->x_T ? s->x_T + at : NULL;
-        if (!generator_batch(&s->generator, s->images + at, x_T, (uint32_t)first, n, on_step, s))
+        if (!sample_edit_batch(&s->edit, s->images + at, x_T, (uint32_t)first, n, on_step, s))
             return false;
         s->calls += steps;
     }
@@ -243,6 +249,7 @@ static int run(Sample *s, Err *err)
 
 static void release(Sample *s)
 {
+    sample_edit_release(&s->edit);
     generator_release(&s->generator);
     unet_free(s->unet);
     free(s->weights);

@@ -1,5 +1,6 @@
 #include "cmd/sample_options.h"
 
+#include "data/config.h"
 #include "diffusion/config.h"
 
 #define AT(field) .offset = offsetof(SampleOptions, field)
@@ -50,6 +51,25 @@ static const Option options[] = {
      .type = OPTION_TEXT,
      AT(noise),
      .help = "x_T instead of drawing it: .npy, float32, N x C x H x W"},
+    {.name = "init",
+     .argument = "IMAGE",
+     .type = OPTION_TEXT,
+     AT(init),
+     .help = "begin at this image with noise instead of at pure noise (SDEdit)"},
+    {.name = "strength",
+     .argument = "S",
+     .type = OPTION_NUMBER,
+     AT(strength),
+     .max = 1,
+     .help = "with --init: the part of the steps that is walked, above 0 (the image itself) to 1 "
+             "(nothing of it is left; default: 0.5)"},
+    {.name = "fit",
+     .argument = "HOW",
+     .type = OPTION_CHOICE,
+     AT(fit),
+     .names = &fit_names[FIT_PAD],
+     .help = "how an image of another size is let in: resize (and crop to the middle) or pad "
+             "(with black); default: data.fit of the model's config"},
     {.name = "sampler",
      .argument = "NAME",
      .type = OPTION_CHOICE,
@@ -122,7 +142,7 @@ const OptionTable sample_options_table = {
 
 bool sample_options_parse(SampleOptions *o, bool *help, int argc, char **argv, Err *err)
 {
-    *o = (SampleOptions){.sampler = -1, .variance = -1, .clip = -1};
+    *o = (SampleOptions){.sampler = -1, .variance = -1, .clip = -1, .strength = -1, .fit = -1};
     if (!options_parse(o, help, &sample_options_table, argc, argv, err) || *help) return *help;
     if (!o->output) return err_set(err, ERR_USAGE, "--output OUT is needed, such as -o grid.png");
     return true;

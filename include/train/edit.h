@@ -1,0 +1,18 @@
+/*
+ * Samples that begin at images instead of pure noise, with a Generator's network.
+ */
+#ifndef DDPM_TRAIN_EDIT_H
+#define DDPM_TRAIN_EDIT_H
+
+#include "train/generate.h"
+
+/* Let the generator walk only the last `strength` (0 .. 1) of its chain's entries, rounded, at
+ * least one. Not during a batch. */
+void edit_start(Generator *g, double strength);
+
+/* Where a walk begins that is to end near `x_0` [size] (SDEdit, Meng et al. 2022, algorithm 1): for
+ * images first_image .. first_image + n - 1 of the run x_t [n, size] ~ q(x_t | x_0) at the entry
+ * that edit_start chose. The noise is what would otherwise be x_T (sampler_draw_x_T). */
+void edit_diffuse(float *x_t, Generator *g, const float *x_0, uint32_t first_image, int n);
+
+#endif

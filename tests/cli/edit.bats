@@ -1,0 +1,161 @@
+#!/usr/bin/env bats
+# Sampling that begins at images.
+
+setup_file() {
+    # shellcheck source=tests/cli/support.sh
+    source "$BATS_TEST_DIRNAME/support.sh"
+    (
+        enter_folder "$BATS_FILE_TMPDIR"
+        train --seed 0 >/dev/null
+        "$DDPM" sample --quiet -n 2 --seed 3 -o given
+        "$DDPM" sample --quiet -n 2 --seed 3 -o given.npy
+    )
+}
+
+setup() {
+    # shellcheck source=tests/cli/support.sh
+    source "$BATS_TEST_DIRNAME/support.sh"
+    cd "$BATS_TEST_TMPDIR" || return 1
+    for file in runs tiny.json given given.npy; do ln -s "$BATS_FILE_TMPDIR/$file" .; done
+    a=given/000000.png
+}
+
+sample() { # OPTION...
+    "$DDPM" sample --quiet "$@"
+}
+
+image=$((8 * 8 * 3))
+
+# Image I of a uint8 .npy, COUNT times.
+image_of() { # FILE I [COUNT]
+    for _ in $(seq "${3:-1}"); do
+        tail -c +$((129 + $2 * image)) "$1" | head -c $image
+    done
+}
+
+# The mean squared difference of two files of bytes, in grey levels.
+difference() { # FILE FILE
+    [ "$(wc -c <"$1")" -eq "$(wc -c <"$2")" ]
+    paste <(od -An -v -t u1 -w1 "$1") <(od -An -v -t u1 -w1 "$2") |
+        awk '{ sum += ($1 - $2) ^ 2 } END { print sum / NR }'
+}
+
+less() { # NUMBER NUMBER
+    awk -v a="$1" -v b="$2" 'BEGIN { exit !(a < b) }'
+}
+
+# A BMP of WIDTH x HEIGHT; COLOUR, in awk, is the grey level at row y, column x from the top left.
+bitmap() { # FILE WIDTH HEIGHT COLOUR
+    awk -v w="$2" -v h="$3" '
+        function bytes(value, n) {
+            for (; n > 0; n--) { printf "\\%03o", value % 256; value = int(value / 256) }
+        }
+        BEGIN {
+            row = int((3 * w + 3) / 4) * 4
+            printf "BM"; bytes(54 + h * row, 4); bytes(0, 4); bytes(54, 4)
+            bytes(40, 4); bytes(w, 4); bytes(h, 4); bytes(1, 2); bytes(24, 2); bytes(0, 24)
+            for (y = h - 1; y >= 0; y--) {
+                for (x = 0; x < w; x++) { level = ('"$4"'); bytes(level, 1); bytes(level, 1)
+                                          bytes(level, 1) }
+                bytes(0, row - 3 * w)
+            }
+        }' >escapes
+    # shellcheck disable=SC2059 # they are
+    printf "$(cat escapes)" >"$1"
+}
+
+@test "--init: the weaker, the nearer to the image; one step leaves it nearly as it is" {
+    local strength before=0 now
+    image_of given.npy 0 8 >eight
+    for strength in 0.01 0.3 0.6 1; do
+        sample --init "$a" --strength $strength -n 8 -o out.npy
+        bytes_of out.npy >out
+        now=$(difference out eight)
+        echo "strength $strength: $now"
+        less "$before" "$now"
+        before=$now
+        [ $strength != 0.01 ] || less "$now" 300
+    done
+}
+
+@test "--init: as many steps as the strength says, by every sampler" {
+    local sampler
+    "$DDPM" sample --init "$a" -o x.png 2>said
+    [[ "$(head -n 1 said)" == *": 1 images by ddpm, 10 steps, seed 0" ]]
+    "$DDPM" sample --init "$a" --strength 0.26 --sampler ddim --steps 12 -o x.png 2>said
+    [[ "$(head -n 1 said)" == *": 1 images by ddim, 3 steps, eta 0, seed 0" ]]
+    image_of given.npy 0 1 >one
+    for sampler in ddpm ddim dpm++; do
+        sample --init "$a" --strength 0.01 --sampler $sampler -o $sampler.npy
+        bytes_of $sampler.npy >out
+        less "$(difference out one)" 300
+    done
+}
+
+@test "--init: image i depends on the seed and i alone" {
+    sample --init "$a" -n 7 -o all.npy
+    sample --init "$a" -n 3 -o three.npy
+    sample --init "$a" -n 7 -o split.npy --batch 2 --threads 1
+    bytes_of all.npy $((3 * image)) >all.3
+    bytes_of three.npy >three.3
+    within_one all.3 three.3
+    within_one all.npy split.npy
+    sample --init "$a" -n 7 -o again.npy
+    cmp all.npy again.npy
+    sample --init "$a" -n 7 -o seed.npy --seed 1
+    run cmp -s all.npy seed.npy
+    [ "$status" -eq 1 ]
+    image_of all.npy 0 >first
+    image_of all.npy 1 >second
+    run cmp -s first second
+    [ "$status" -eq 1 ]
+}
+
+@test "--init: the PNG says what it was made from" {
+    sample --init "$a" --strength 0.25 -o one.png
+    "$DDPM" info one.png >said
+    grep -q "^Steps  *5$" said
+    grep -q "^Strength  *0.25$" said
+    sample --init given/000001.png --strength 0.25 -o other.png
+    "$DDPM" info other.png >other
+    [ "$(grep "Init CRC-32" said)" != "$(grep "Init CRC-32" other)" ]
+}
+
+@test "--init: grey becomes colour; another size is fitted where that is asked for" {
+    bitmap grey.bmp 8 8 "16 * (x + y)"
+    bitmap wide.bmp 24 16 "x < 4 || x >= 20 ? 255 : 8 * (x + y)"
+    bitmap small.bmp 4 4 255
+    sample --init grey.bmp --strength 0.01 -o out.npy
+    sample --init wide.bmp --fit resize --strength 0.01 -o wide.npy
+    sample --init small.bmp --fit pad --strength 0.01 -o small.npy
+    refuses 3 "--init wide.bmp" "16 x 24" "8 x 8" "--fit resize" "--fit pad" -- \
+        sample --init wide.bmp -o x.png
+    refuses 3 "--init wide.bmp" "only makes images larger" -- \
+        sample --init wide.bmp --fit pad -o x.png
+    bitmap black.bmp 8 8 0
+    sample --init black.bmp --strength 0.01 -o black.npy
+    # white in the middle: rows 2 .. 5 of 8
+    image_of small.npy 0 | tail -c +$((3 * 8 * 3 + 3 * 3 + 1)) | head -c 6 >middle
+    image_of black.npy 0 | tail -c +$((3 * 8 * 3 + 3 * 3 + 1)) | head -c 6 >none
+    less 30000 "$(difference middle none)"
+    image_of small.npy 0 | head -c 24 >edge
+    image_of black.npy 0 | head -c 24 >none
+    less "$(difference edge none)" 300
+    # the white bars at the sides of the wide one are cropped away
+    image_of wide.npy 0 | head -c 3 >corner
+    image_of black.npy 0 | head -c 3 >none
+    less "$(difference corner none)" 10000
+}
+
+@test "--init: what cannot work is refused, with the reason" {
+    refuses 2 "--strength 0 " "no step" -- sample --init "$a" --strength 0 -o x.png
+    refuses 2 "--strength 1.5" "from 0 to 1" -- sample --init "$a" --strength 1.5 -o x.png
+    refuses 2 "--strength 0.5" "add --init" -- sample --strength 0.5 -o x.png
+    refuses 2 "--fit pad" "add --init" -- sample --fit pad -o x.png
+    refuses 2 "--init $a" "--noise n.npy" -- sample --init "$a" --noise n.npy -o x.png
+    refuses 3 "--init" "none.png" -- sample --init none.png -o x.png
+    echo text >text.png
+    refuses 3 "--init" "text.png" "PNG" -- sample --init text.png -o x.png
+    refuses 2 "--fit" "pad, resize" -- sample --init "$a" --fit crop -o x.png
+    [ ! -e x.png ]
+}
