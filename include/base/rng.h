@@ -27,6 +27,7 @@ typedef enum {
     RNG_X_T,           /* where a sample starts */
     RNG_SAMPLER_NOISE, /* the noise of a sampling step; step holds the original t */
     RNG_SHAPES,        /* the procedural data set; image holds the index of the image */
+    RNG_LABEL_DROPOUT, /* whether a training image's class is withheld */
 } RngStream;
 
 typedef struct {

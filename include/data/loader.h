@@ -35,4 +35,9 @@ uint32_t loader_index(Loader *loader, uint64_t k);
 void loader_batch(Loader *loader, float *x, int32_t *labels, uint64_t first_image, uint32_t step,
                   int first_position, int n);
 
+/* Put `none` in the place of a label with the probability `rate`, by (seed, step, position) from
+ * RNG_LABEL_DROPOUT: labels [n] are those of first_position and on in the batch of step `step`. */
+void loader_drop_labels(const Loader *loader, int32_t *labels, int32_t none, double rate,
+                        uint32_t step, int first_position, int n);
+
 #endif

@@ -19,8 +19,9 @@ typedef struct {
     int steps; /* in all, those before a resume included */
     int batch_size, micro_batch;
     double learning_rate;
-    int warmup_steps; /* the rate rises linearly over these */
-    double grad_clip; /* the global norm is cut to this; 0: never */
+    int warmup_steps;     /* the rate rises linearly over these */
+    double label_dropout; /* of the images, so many are trained on without their class */
+    double grad_clip;     /* the global norm is cut to this; 0: never */
     double ema_decay;
     bool ema_warmup; /* the decay of update n is at most (1 + n) / (10 + n) */
     uint64_t seed;
@@ -63,6 +64,10 @@ bool config_set(Config *config, const char *assignment, Err *err);
 
 /* Every key. The caller gives it to json_free. */
 Json *config_write(const Config *config);
+
+/* The classes of the images: the rows of the class embedding (model.num_classes), without the last
+ * one where that stands for no class, as it does where training drops labels. 0: none. */
+int config_classes(const Config *config);
 
 /* The steps of sampling that a config means where it says null: T for ddpm, 50 (at most T) for the
  * others. sample.steps counts for sample.sampler alone. */

@@ -13,6 +13,7 @@ typedef struct {
     const float *weights;
     SamplerConfig config; /* first_image is set by each batch */
     int batch;            /* images at once */
+    int classes;          /* that samples are of, 0 .. classes-1; 0: none */
     size_t size;          /* floats of an image */
     Schedule schedule;
     Arena fixed;    /* the schedule and t */
@@ -22,10 +23,11 @@ typedef struct {
 } Generator;
 
 /* `unet` is reserved for at least `batch` images and, with `weights`, outlives the generator.
- * config->steps is resolved (not 0), and has passed sampler_check. */
+ * `classes`: config_classes of the model, which the row for no class is none of. config->steps is
+ * resolved (not 0), and has passed sampler_check. */
 bool generator_init(Generator *g, Unet *unet, const float *weights,
-                    const DiffusionConfig *diffusion, const SamplerConfig *config, int batch,
-                    Err *err);
+                    const DiffusionConfig *diffusion, const SamplerConfig *config, int classes,
+                    int batch, Err *err);
 void generator_release(Generator *g);
 
 /* The class that image `image` of a run is drawn of, by a model with `classes` of them: image

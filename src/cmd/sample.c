@@ -140,7 +140,7 @@ static bool choose_output(Sample *s, Err *err)
     s->output.height = m->height;
     s->output.width = m->width;
     s->output.channels = m->channels;
-    s->output.classes = m->num_classes;
+    s->output.classes = config_classes(&s->source.config);
     s->output.columns = o->columns;
     s->output.count = o->count > 0 ? o->count : sample_edit_count(o, s->source.config.sample.count);
     return sample_output_kind(&s->output.kind, o->output, o->as_float, err) && read_noise(s, err) &&
@@ -177,7 +177,7 @@ static bool load(Sample *s, Err *err)
            unet_reserve(s->unet, s->batch, UNET_SAMPLE, err) &&
            unet_prepare(s->unet, s->weights, err) &&
            generator_init(&s->generator, s->unet, s->weights, &s->source.config.diffusion,
-                          &s->sampler, s->batch, err) &&
+                          &s->sampler, s->output.classes, s->batch, err) &&
            sample_edit_prepare(&s->edit, &s->generator, s->batch, err);
 }
 

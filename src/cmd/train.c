@@ -170,11 +170,21 @@ static bool choose(Train *t, Err *err)
 
 /* ---- data, memory, weights ---- */
 
+/* A row too many would be drawn from without having been trained. */
 static bool check_labels(const Train *t, Err *err)
 {
-    if (!t->config.data.labels || t->set.classes <= t->config.model.num_classes) return true;
-    return err_set(err, ERR_USAGE, "model.num_classes = %d, but the data has %d classes",
-                   t->config.model.num_classes, t->set.classes);
+    const Config *c = &t->config;
+    int classes = t->set.classes;
+    if (!c->data.labels || classes == config_classes(c)) return true;
+    if (c->train.label_dropout > 0)
+        return err_set(err, ERR_USAGE,
+                       "model.num_classes = %d, but the data has %d classes: with "
+                       "train.label_dropout = %g it has to be %d classes + 1 row for no class = %d",
+                       c->model.num_classes, classes, c->train.label_dropout, classes, classes + 1);
+    return err_set(err, ERR_USAGE,
+                   "model.num_classes = %d, but the data has %d classes: it has to be %d, as "
+                   "train.label_dropout = 0 leaves no row for no class",
+                   c->model.num_classes, classes, classes);
 }
 
 /* What changes the function that weights compute, though not their shapes. */

@@ -86,3 +86,17 @@ void loader_batch(Loader *loader, float *x, int32_t *labels, uint64_t first_imag
         if (labels) labels[i] = set->labels[index];
     }
 }
+
+void loader_drop_labels(const Loader *loader, int32_t *labels, int32_t none, double rate,
+                        uint32_t step, int first_position, int n)
+{
+    for (int i = 0; i < n; i++) {
+        RngKey key = {.seed = loader->seed,
+                      .image = (uint32_t)(first_position + i),
+                      .step = step,
+                      .stream = RNG_LABEL_DROPOUT};
+        float u;
+        rng_uniform(&u, 1, key);
+        if ((double)u < rate) labels[i] = none;
+    }
+}

@@ -40,12 +40,12 @@ static bool make_images(Dataset *set, const Config *config, Err *err)
                      .height = m->height,
                      .width = m->width,
                      .channels = m->channels,
-                     .classes = m->num_classes};
-    if (!dataset_allocate(set, m->num_classes > 0, "made-up images", err)) return false;
+                     .classes = config_classes(config)};
+    if (!dataset_allocate(set, set->classes > 0, "made-up images", err)) return false;
     size_t bytes = (size_t)set->count * (size_t)m->height * (size_t)m->width * (size_t)m->channels;
     for (size_t i = 0; i < bytes; i++) set->pixels[i] = (uint8_t)((uint32_t)i * 2654435761u >> 24);
     for (int i = 0; i < set->count && set->labels; i++)
-        set->labels[i] = (int32_t)(i % m->num_classes);
+        set->labels[i] = (int32_t)(i % set->classes);
     return true;
 }
 

@@ -51,7 +51,8 @@ static const Key keys[] = {
     {"model.dropout", KEY_NUMBER, offsetof(Config, model.dropout), .min = 0, .max = 1,
      .flags = KEY_BELOW_MAX, .help = "rate of the dropout in each residual block"},
     {"model.num_classes", KEY_INT, offsetof(Config, model.num_classes), .min = 0, .max = 1 << 20,
-     .help = "rows of the class embedding; 0: none"},
+     .help = "rows of the class embedding, one more than classes where train.label_dropout is "
+             "above 0; 0: none"},
     {"model.freq_shift", KEY_NUMBER, offsetof(Config, model.freq_shift), .min = 0, .max = 1024,
      .help = "time embedding: frequencies 10000^(-i / (half - freq_shift))"},
     {"model.flip_sin_to_cos", KEY_BOOL, offsetof(Config, model.flip_sin_to_cos),
@@ -84,6 +85,9 @@ static const Key keys[] = {
      .flags = KEY_ABOVE_MIN, .help = "of Adam"},
     {"train.warmup_steps", KEY_INT, offsetof(Config, train.warmup_steps), .min = 0, .max = INFINITY,
      .help = "steps over which the learning rate rises"},
+    {"train.label_dropout", KEY_NUMBER, offsetof(Config, train.label_dropout), .min = 0, .max = 1,
+     .flags = KEY_BELOW_MAX,
+     .help = "part of the images trained without their class (data.labels), for guidance"},
     {"train.grad_clip", KEY_NUMBER, offsetof(Config, train.grad_clip), .min = 0, .max = INFINITY,
      .help = "largest norm of the gradient; 0: any"},
     {"train.ema_decay", KEY_NUMBER, offsetof(Config, train.ema_decay), .min = 0, .max = 1,
@@ -141,6 +145,7 @@ Config config_default(void)
                   .micro_batch = 16,
                   .learning_rate = 2e-4,
                   .warmup_steps = 5000,
+                  .label_dropout = 0.1,
                   .grad_clip = 1,
                   .ema_decay = 0.9999,
                   .ema_warmup = true,
@@ -338,7 +343,8 @@ const char *config_frozen_difference(const Config *a, const Config *b)
         if (in_section(&keys[i], "train") || in_section(&keys[i], "sample")) continue;
         if (!key_equal(&keys[i], a, b)) return keys[i].path;
     }
-    return NULL;
+    /* the last row means another thing */
+    return config_classes(a) != config_classes(b) ? "train.label_dropout" : NULL;
 }
 
 /* ----------------------------------------------------------------------------------- checking --
@@ -354,14 +360,30 @@ static bool check_data(const Config *c, Err *err)
                        format);
     if (c->model.channels == 2)
         return err_set(err, ERR_USAGE, "model.channels = 2: images are grey (1) or colour (3)");
-    if (c->data.labels && c->model.num_classes == 0)
-        return err_set(err, ERR_USAGE,
-                       "data.labels = true needs model.num_classes, the number of the classes");
+    return true;
+}
+
+static bool check_classes(const Config *c, Err *err)
+{
     if (!c->data.labels && c->model.num_classes > 0)
         return err_set(err, ERR_USAGE,
                        "model.num_classes = %d needs the images' classes: data.labels = true",
                        c->model.num_classes);
+    if (c->data.labels && config_classes(c) < 1)
+        return err_set(err, ERR_USAGE,
+                       "data.labels = true and model.num_classes = %d: it has to be the number of "
+                       "the classes%s",
+                       c->model.num_classes,
+                       c->train.label_dropout > 0
+                           ? ", and one more, which stands for no class (train.label_dropout)"
+                           : "");
     return true;
+}
+
+int config_classes(const Config *c)
+{
+    bool drops = c->data.labels && c->train.label_dropout > 0;
+    return drops && c->model.num_classes > 0 ? c->model.num_classes - 1 : c->model.num_classes;
 }
 
 static bool check_steps(const Config *c, Err *err)
@@ -400,6 +422,7 @@ static bool check_sampler(const Config *c, Err *err)
 
 bool config_check(const Config *c, Err *err)
 {
-    return check_data(c, err) && model_config_check(&c->model, true, err) &&
-           schedule_check(&c->diffusion, err) && check_steps(c, err) && check_sampler(c, err);
+    return check_data(c, err) && check_classes(c, err) &&
+           model_config_check(&c->model, true, err) && schedule_check(&c->diffusion, err) &&
+           check_steps(c, err) && check_sampler(c, err);
 }

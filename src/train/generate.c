@@ -1,11 +1,12 @@
 #include "train/generate.h"
 
 bool generator_init(Generator *g, Unet *unet, const float *weights,
-                    const DiffusionConfig *diffusion, const SamplerConfig *config, int batch,
-                    Err *err)
+                    const DiffusionConfig *diffusion, const SamplerConfig *config, int classes,
+                    int batch, Err *err)
 {
     const ModelConfig *model = unet_config(unet);
-    *g = (Generator){.unet = unet, .weights = weights, .config = *config, .batch = batch};
+    *g = (Generator){
+        .unet = unet, .weights = weights, .config = *config, .batch = batch, .classes = classes};
     g->size = (size_t)model->height * (size_t)model->width * (size_t)model->channels;
     size_t rows = memory_round((size_t)batch * sizeof(float));
     if (!arena_init(&g->fixed, schedule_bytes(diffusion->timesteps) + 2 * rows, "the schedule",
@@ -31,8 +32,7 @@ static void denoise(void *context, float *out, const float *x_t, int t, int n)
 {
     Generator *g = context;
     for (int i = 0; i < n; i++) g->t[i] = (float)(t - 1);
-    bool classes = unet_config(g->unet)->num_classes > 0;
-    UnetInput input = {x_t, g->t, classes ? g->labels : NULL, n};
+    UnetInput input = {x_t, g->t, g->classes > 0 ? g->labels : NULL, n};
     unet_forward(g->unet, out, input, g->weights, NULL);
 }
 
@@ -43,10 +43,9 @@ int32_t generator_class(uint32_t image, int classes)
 
 static void start(Generator *g, Sampler *sampler, const float *x_T, uint32_t first_image, int n)
 {
-    int classes = unet_config(g->unet)->num_classes;
     g->config.first_image = first_image;
-    for (int i = 0; i < n && classes > 0; i++)
-        g->labels[i] = generator_class(first_image + (uint32_t)i, classes);
+    for (int i = 0; i < n && g->classes > 0; i++)
+        g->labels[i] = generator_class(first_image + (uint32_t)i, g->classes);
     g->variable.used = 0;
     sampler_init(sampler, &g->variable, &g->config, &g->schedule, x_T, n, g->size);
 }

@@ -221,7 +221,7 @@ static bool prepare_grids(Run *r, Err *err)
         return err_prefix(err, "sample.count = %d", c->sample.count);
     image_release(&grid);
     if (!generator_init(&r->generator, trainer_unet(r->trainer), r->state->ema, &c->diffusion,
-                        &sampler, batch, err))
+                        &sampler, config_classes(c), batch, err))
         return false;
     r->images = memory_new((size_t)c->sample.count * r->generator.size, sizeof *r->images,
                            "the images of a grid", err);

@@ -134,6 +134,7 @@ static bool open_diffusers(Source *s, const char *folder, const char *unet, Err 
     Json *json;
     s->kind = SOURCE_DIFFUSERS;
     s->config = config_default();
+    s->config.train.label_dropout = 0;
     if (!file_path(path, err, "%s/config.json", unet) || !json_read(&json, path, err)) return false;
     bool ok = class_is(json, "UNet2DModel") ||
               err_set(err, ERR_DATA,

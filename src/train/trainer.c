@@ -119,7 +119,7 @@ TrainState *trainer_state(Trainer *tr)
 
 /* ---- a step ---- */
 
-/* x_0, epsilon and t of the `n` images from `first` on in the batch. */
+/* x_0, epsilon, t and class of the `n` images from `first` on in the batch. */
 static void draw_micro(Trainer *tr, int first, int n)
 {
     Micro *m = &tr->micro;
@@ -127,6 +127,9 @@ static void draw_micro(Trainer *tr, int first, int n)
     uint64_t seed = tr->config->train.seed;
     loader_batch(&tr->loader, m->x_0, tr->config->data.labels ? m->labels : NULL,
                  tr->state.images + (uint64_t)first, step, first, n);
+    if (tr->config->data.labels)
+        loader_drop_labels(&tr->loader, m->labels, tr->config->model.num_classes - 1,
+                           tr->config->train.label_dropout, step, first, n);
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < n; i++) {
         RngKey key = {.seed = seed, .image = (uint32_t)(first + i), .step = step};

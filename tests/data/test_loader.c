@@ -161,6 +161,33 @@ static void flips_are_drawn_anew_at_each_step(void **state)
     loader_release(&loader), dataset_release(&set);
 }
 
+/* As often as asked, by the step and the position alone. */
+static void labels_are_dropped_by_step_and_position(void **state)
+{
+    (void)state;
+    enum { BATCH = 2000, NONE = 77 };
+    static int32_t whole[BATCH], parts[BATCH], next[BATCH];
+    Dataset set = numbered();
+    Loader loader = open_loader(&set, 3, false);
+    int dropped = 0, both = 0;
+    for (int i = 0; i < BATCH; i++) whole[i] = parts[i] = next[i] = i % 5;
+    loader_drop_labels(&loader, whole, NONE, 0.25, 6, 0, BATCH);
+    for (int at = 0; at < BATCH; at += 7)
+        loader_drop_labels(&loader, parts + at, NONE, 0.25, 6, at, BATCH - at < 7 ? BATCH - at : 7);
+    loader_drop_labels(&loader, next, NONE, 0.25, 7, 0, BATCH);
+    for (int i = 0; i < BATCH; i++) {
+        assert_true(whole[i] == NONE || whole[i] == i % 5);
+        assert_int_equal(parts[i], whole[i]);
+        dropped += whole[i] == NONE;
+        both += whole[i] == NONE && next[i] == NONE;
+    }
+    assert_close(dropped, BATCH * 0.25, 4 * 19.4);
+    assert_close(both, BATCH * 0.0625, 4 * 10.9);
+    loader_drop_labels(&loader, next, 99, 0, 7, 0, BATCH);
+    for (int i = 0; i < BATCH; i++) assert_int_not_equal(next[i], 99);
+    loader_release(&loader), dataset_release(&set);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -170,6 +197,7 @@ int main(void)
         cmocka_unit_test(splits_and_history_do_not_matter),
         cmocka_unit_test(images_and_labels_are_those_of_the_index),
         cmocka_unit_test(flips_are_drawn_anew_at_each_step),
+        cmocka_unit_test(labels_are_dropped_by_step_and_position),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

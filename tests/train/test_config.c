@@ -105,7 +105,8 @@ static void defaults_are_the_papers(void **state)
         " \"linear\", \"beta_start\": 0.0001, \"beta_end\": 0.02, \"prediction\": \"epsilon\","
         " \"variance\": \"fixed_large\", \"loss\": \"simple\"}, \"train\": {\"steps\": 800000,"
         " \"batch_size\": 128, \"micro_batch\": 16, \"learning_rate\": 0.0002, \"warmup_steps\":"
-        " 5000, \"grad_clip\": 1.0, \"ema_decay\": 0.9999, \"ema_warmup\": true, \"seed\": 0,"
+        " 5000, \"label_dropout\": 0.1, \"grad_clip\": 1.0, \"ema_decay\": 0.9999, \"ema_warmup\": "
+        "true, \"seed\": 0,"
         " \"max_bad_steps\": 10, \"log_every\": 10, \"sample_every\": 1000, \"checkpoint_every\":"
         " 1000, \"keep_checkpoints\": 3, \"keep_every\": 0}, \"sample\": {\"sampler\": \"ddpm\","
         " \"steps\": null, \"clip\": true, \"count\": 64}}");
@@ -299,7 +300,8 @@ static void what_cannot_go_together_is_refused(void **state)
     (void)state;
     CHECK_REFUSED("data.path is needed", "data.format=idx");
     CHECK_REFUSED("model.channels = 2", "model.channels=2");
-    CHECK_REFUSED("needs model.num_classes", "data.labels=true");
+    CHECK_REFUSED("model.num_classes = 0: it has to be", "data.labels=true");
+    CHECK_REFUSED("one more, which stands for no class", "data.labels=true", "model.num_classes=1");
     CHECK_REFUSED("data.labels = true", "model.num_classes=10");
     CHECK_REFUSED("sample.steps = 11", "sample.steps=11", "diffusion.timesteps=10");
     CHECK_REFUSED("model.base_channels = 100", "model.base_channels=100");
@@ -331,6 +333,27 @@ static void what_is_frozen_on_resume_is_found(void **state)
     b = a;
     assert_set(&b, "model.channel_mult=[1, 2, 2, 4]");
     assert_string_equal(config_frozen_difference(&a, &b), "model.channel_mult");
+}
+
+/* The last row of the class embedding is no class where training drops labels. */
+static void classes_are_the_rows_without_that_of_none(void **state)
+{
+    (void)state;
+    Config c = config_default(), other;
+    assert_int_equal(config_classes(&c), 0);
+    assert_set(&c, "data.labels=true");
+    assert_int_equal(config_classes(&c), 0);
+    assert_set(&c, "model.num_classes=11");
+    assert_int_equal(config_classes(&c), 10);
+    other = c;
+    assert_set(&other, "train.label_dropout=0.2");
+    assert_int_equal(config_classes(&other), 10);
+    assert_null(config_frozen_difference(&c, &other));
+    assert_set(&other, "train.label_dropout=0");
+    assert_int_equal(config_classes(&other), 11);
+    assert_string_equal(config_frozen_difference(&c, &other), "train.label_dropout");
+    assert_set(&c, "data.labels=false"); /* a network of others: all rows are classes */
+    assert_int_equal(config_classes(&c), 11);
 }
 
 static void shipped_configs_are_good(void **state)
@@ -413,6 +436,7 @@ int main(void)
         cmocka_unit_test(set_refuses_what_a_file_may_not_say),
         cmocka_unit_test(what_cannot_go_together_is_refused),
         cmocka_unit_test(what_is_frozen_on_resume_is_found),
+        cmocka_unit_test(classes_are_the_rows_without_that_of_none),
         cmocka_unit_test(shipped_configs_are_good),
         cmocka_unit_test(cifar_is_the_default),
         cmocka_unit_test(files_are_found_and_misses_say_where),

@@ -176,7 +176,8 @@ static void sample(SamplerKind kind, Unet *unet, const float *weights, const Con
                             .prediction = c->diffusion.prediction,
                             .clip = true};
     if (!sampler_check(&config, &c->diffusion, &err) ||
-        !generator_init(&generator, unet, weights, &c->diffusion, &config, BATCH, &err))
+        !generator_init(&generator, unet, weights, &c->diffusion, &config, config_classes(c), BATCH,
+                        &err))
         fail_msg("%s", err.text);
     float *out = test_floats(BATCH * generator.size);
     assert_true(generator_batch(&generator, out, NULL, 0, BATCH, after_step, NULL));

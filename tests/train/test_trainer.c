@@ -132,8 +132,10 @@ static void micro_batches_make_no_difference(void **state)
     (void)state;
     Config a = small_config(network_rgb16());
     a.train.batch_size = a.train.micro_batch = 16;
-    a.data.flip = true;
+    a.data.flip = a.data.labels = true;
     a.model.dropout = 0.1;
+    a.model.num_classes = 9;
+    a.train.label_dropout = 0.5;
     Config b = a;
     b.train.micro_batch = 4;
     Dataset set = shapes(&a);
@@ -213,6 +215,40 @@ static void seed_and_labels_make_a_difference(void **state)
                             table->floats * sizeof(float));
     trainer_free(a), trainer_free(b);
     dataset_release(&set);
+}
+
+/* Which rows of the class embedding three steps on images of one class train. */
+static void assert_rows_trained(double dropout, bool of_class, bool of_none)
+{
+    enum { ROWS = 9 };
+    Config config = small_config(network_rgb16());
+    config.model.num_classes = ROWS;
+    config.data.labels = true;
+    config.train.label_dropout = dropout;
+    Dataset set = shapes(&config);
+    set.count = 1;
+    Trainer *trainer = new_trainer(&config, &set);
+    StepReport report;
+    for (int step = 0; step < 3; step++) trainer_step(trainer, &report);
+    const Param *rows = params_find(unet_params(trainer_unet(trainer)), "class_embedding.weight");
+    const float *v = trainer_state(trainer)->adam_v + rows->offset;
+    size_t dim = rows->count / ROWS;
+    for (int row = 0; row < ROWS; row++) {
+        double sum = 0;
+        for (size_t i = 0; i < dim; i++) sum += (double)v[(size_t)row * dim + i];
+        bool wanted = (row == set.labels[0] && of_class) || (row == ROWS - 1 && of_none);
+        assert_int_equal(sum > 0, wanted);
+    }
+    trainer_free(trainer);
+    dataset_release(&set);
+}
+
+static void dropped_labels_train_the_last_row(void **state)
+{
+    (void)state;
+    assert_rows_trained(0, true, false);
+    assert_rows_trained(0.5, true, true);
+    assert_rows_trained(0.999999, false, true);
 }
 
 /* ---- learning ---- */
@@ -341,6 +377,7 @@ int main(void)
         cmocka_unit_test(micro_batches_make_no_difference),
         cmocka_unit_test(threads_make_no_difference),
         cmocka_unit_test(seed_and_labels_make_a_difference),
+        cmocka_unit_test(dropped_labels_train_the_last_row),
         cmocka_unit_test(eight_images_are_learnt_by_heart),
         cmocka_unit_test(a_bad_batch_is_not_applied),
         cmocka_unit_test(the_first_bad_block_is_named),
