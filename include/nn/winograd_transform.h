@@ -15,15 +15,15 @@
 #ifndef DDPM_NN_WINOGRAD_TRANSFORM_H
 #define DDPM_NN_WINOGRAD_TRANSFORM_H
 
-#include "nn/simd.h"
+#include "nn/panel_product.h"
 
 #include <stddef.h>
 
 enum {
     WINOGRAD_FREQUENCIES = 36,
-    WINOGRAD_TILE = 4,               /* pixels of output */
-    WINOGRAD_WINDOW = 6,             /* pixels of input that a tile needs */
-    WINOGRAD_PANEL = 2 * SIMD_LANES, /* output channels that a product makes at a time */
+    WINOGRAD_TILE = 4,              /* pixels of output */
+    WINOGRAD_WINDOW = 6,            /* pixels of input that a tile needs */
+    WINOGRAD_PANEL = PANEL_COLUMNS, /* output channels that a product makes at a time */
 };
 
 /* v[f * plane + c] = B' d B for c < channels rounded up to SIMD_LANES; pixel[6 i + j] is the

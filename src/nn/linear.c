@@ -1,57 +1,36 @@
 /*
- * All of it is GEMMs. The bias is written into y first and the product added to it, which needs no
- * second look at the result.
+ * All of it is matrix products; the bias is what their sums start from.
  */
 #include "nn/linear.h"
 
-#include "base/gemm.h"
+#include "nn/product.h"
 #include "nn/vector_math.h"
 
-enum { ROWS = 256, SUM_CHUNKS = 8 };
+enum { SUM_CHUNKS = 8 };
 
 static int min_int(int a, int b)
 {
     return a < b ? a : b;
 }
 
-/* y's rows become the bias, or get it added. */
-static void bias_rows(float *restrict y, const float *restrict bias, bool accumulate, size_t rows,
-                      size_t out)
-{
-    for (size_t r = 0; r < rows; r++)
-        for (size_t o = 0; o < out; o++) {
-            float *at = y + r * out + o;
-            *at = accumulate ? *at + bias[o] : bias[o];
-        }
-}
-
-static void put_bias(float *y, const float *bias, bool accumulate, const LinearDims *d)
-{
-    size_t out = (size_t)d->out;
-#pragma omp parallel for schedule(static) if ((size_t)d->rows * out >= VECTOR_PARALLEL_MIN)
-    for (int r = 0; r < d->rows; r += ROWS)
-        bias_rows(y + (size_t)r * out, bias, accumulate, (size_t)min_int(ROWS, d->rows - r), out);
-}
-
 void linear_forward(float *y, const float *x, const float *w, const float *bias, bool accumulate,
                     const LinearDims *d)
 {
-    if (bias) put_bias(y, bias, accumulate, d);
-    float beta = bias || accumulate ? 1.0f : 0.0f;
-    gemm_parallel(y, x, w, gemm_dims(d->rows, d->out, d->in, false, false, beta));
+    float beta = accumulate ? 1.0f : 0.0f;
+    product_parallel(y, x, w, bias, gemm_dims(d->rows, d->out, d->in, false, false, beta));
 }
 
 void linear_backward_input(float *dx, const float *dy, const float *w, bool accumulate,
                            const LinearDims *d)
 {
     float beta = accumulate ? 1.0f : 0.0f;
-    gemm_parallel(dx, dy, w, gemm_dims(d->rows, d->in, d->out, false, true, beta));
+    product_parallel(dx, dy, w, NULL, gemm_dims(d->rows, d->in, d->out, false, true, beta));
 }
 
 void linear_backward_weight(float *dw, float *dbias, const float *dy, const float *x,
                             const LinearDims *d)
 {
-    gemm_parallel(dw, x, dy, gemm_dims(d->in, d->out, d->rows, true, false, 1.0f));
+    product_parallel(dw, x, dy, NULL, gemm_dims(d->in, d->out, d->rows, true, false, 1.0f));
     if (dbias) linear_column_sums(dbias, dy, d->rows, d->out);
 }
 

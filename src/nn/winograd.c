@@ -14,7 +14,7 @@
 #include "nn/winograd.h"
 
 #include "base/parallel.h"
-#include "nn/winograd_product.h"
+#include "nn/panel_product.h"
 #include "nn/winograd_tiles.h"
 
 #include <stdbool.h>
@@ -33,9 +33,8 @@ enum {
 typedef struct {
     ConvDims d;
     WinogradTiles tiles;
-    int panels;    /* of output channels */
-    size_t v_row;  /* floats of a transformed input tile in one plane */
-    size_t u_rows; /* input channels in a panel of the transformed filter */
+    int panels;   /* of output channels */
+    size_t v_row; /* floats of a transformed input tile in one plane */
     size_t u_plane;
 } Layout;
 
@@ -59,8 +58,7 @@ static Layout layout_of(const ConvDims *d)
     Layout l = {.d = *d, .tiles = winograd_tiles(d)};
     l.panels = divide_up(d->c_out, PANEL);
     l.v_row = round_up(d->c_in, SIMD_LANES);
-    l.u_rows = round_up(d->c_in, WINOGRAD_ROW_STEP);
-    l.u_plane = (size_t)l.panels * l.u_rows * PANEL + PLANE_GAP;
+    l.u_plane = (size_t)l.panels * (size_t)d->c_in * PANEL + PLANE_GAP;
     return l;
 }
 
@@ -74,17 +72,17 @@ typedef struct {
 
 static size_t v_plane(const Layout *l, int tiles)
 {
-    return round_up(tiles, WINOGRAD_ROW_STEP) * l->v_row + PLANE_GAP;
+    return (size_t)tiles * l->v_row + PLANE_GAP;
 }
 
 static size_t m_size(int panels, int tiles)
 {
-    return round_up(tiles, WINOGRAD_ROW_STEP) * (size_t)panels * M_TILE;
+    return (size_t)tiles * (size_t)panels * M_TILE;
 }
 
 static Tiles tiles_at(float *v, float *m, const Layout *l, int tiles)
 {
-    return (Tiles){v, m, v_plane(l, tiles), round_up(tiles, WINOGRAD_ROW_STEP)};
+    return (Tiles){v, m, v_plane(l, tiles), (size_t)tiles};
 }
 
 /* Tiles first .. first+count-1 of x into rows from `to` on. */
@@ -107,17 +105,19 @@ typedef struct {
 
 static void multiply(Tiles t, const float *u, size_t u_plane, const Layout *l, Range r)
 {
+    size_t c_in = (size_t)l->d.c_in;
     for (int f = 0; f < FREQUENCIES; f++)
         for (int panel = 0; panel < r.panels; panel++) {
-            WinogradProduct p = {.a = t.v + (size_t)f * t.v_plane,
-                                 .row = l->v_row,
-                                 .step = 1,
-                                 .b = u + (size_t)f * u_plane + (size_t)panel * l->u_rows * PANEL,
-                                 .rows = r.tiles,
-                                 .c_row = M_TILE,
-                                 .depth = l->d.c_in};
+            PanelProduct p = {.a = t.v + (size_t)f * t.v_plane,
+                              .a_row = l->v_row,
+                              .a_step = 1,
+                              .b = u + (size_t)f * u_plane + (size_t)panel * c_in * PANEL,
+                              .b_row = PANEL,
+                              .c_row = M_TILE,
+                              .rows = r.tiles,
+                              .depth = l->d.c_in};
             float *m = t.m + f * PANEL + (size_t)panel * t.rows * M_TILE;
-            winograd_product(m, p, false);
+            panel_product(m, p, false);
         }
 }
 
@@ -160,7 +160,7 @@ static void prepare(float *u, const float *w, const Layout *l)
 #pragma omp parallel for schedule(static)
     for (int task = 0; task < l->panels * down; task++) {
         int panel = task / down, c = task % down * CHANNELS;
-        transform_filter(u + (size_t)panel * l->u_rows * PANEL, l->u_plane, w, l, panel, c,
+        transform_filter(u + (size_t)panel * (size_t)l->d.c_in * PANEL, l->u_plane, w, l, panel, c,
                          min_int(CHANNELS, l->d.c_in - c));
     }
 }
@@ -191,7 +191,7 @@ static size_t forward_blocks_scratch(const Layout *l)
 
 static size_t panel_plane(const Layout *l)
 {
-    return l->u_rows * PANEL + PLANE_GAP;
+    return (size_t)l->d.c_in * PANEL + PLANE_GAP;
 }
 
 static void forward_panels(float *y, const float *x, const float *w, ConvAdd add, const Layout *l,

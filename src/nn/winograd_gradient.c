@@ -16,7 +16,7 @@
 #include "nn/winograd.h"
 
 #include "base/parallel.h"
-#include "nn/winograd_product.h"
+#include "nn/panel_product.h"
 #include "nn/winograd_tiles.h"
 
 #include <stdbool.h>
@@ -106,14 +106,15 @@ static void multiply(Own own, Task t, int tiles, bool accumulate)
 {
     for (int f = 0; f < FREQUENCIES; f++)
         for (int o = 0; o < t.outputs; o += PANEL) {
-            WinogradProduct p = {.a = own.v + f * TILES_PLANE,
-                                 .row = 1,
-                                 .step = SIDE,
-                                 .b = own.m + f * TILES_PLANE + o * BLOCK,
-                                 .c_row = PANEL,
-                                 .rows = t.inputs,
-                                 .depth = tiles};
-            winograd_product(own.du + f * FILTER_PLANE + o * SIDE, p, accumulate);
+            PanelProduct p = {.a = own.v + f * TILES_PLANE,
+                              .a_row = 1,
+                              .a_step = SIDE,
+                              .b = own.m + f * TILES_PLANE + o * BLOCK,
+                              .b_row = PANEL,
+                              .c_row = PANEL,
+                              .rows = t.inputs,
+                              .depth = tiles};
+            panel_product(own.du + f * FILTER_PLANE + o * SIDE, p, accumulate);
         }
 }
 

@@ -1,0 +1,213 @@
+/*
+ * B is cut into panels of as many columns as the micro-kernel makes at a time, and in depth into
+ * chunks, so that a panel stays in the first cache while all rows of A pass by. A chunk of a panel
+ * is copied to the stack, where it lies in one piece (transposed if B is); for few rows that does
+ * not pay, and B is read where it lies. Later chunks add to C.
+ */
+#include "nn/product.h"
+
+#include "nn/panel_product.h"
+
+#include <assert.h>
+#include <stdbool.h>
+#include <string.h>
+
+enum {
+    COLUMNS = PANEL_COLUMNS,
+    DEPTH = 256,    /* of a chunk: 32 KiB of b with AVX-512 */
+    FEW_ROWS = 24,  /* no more than these read b where it lies */
+    EDGE_ROWS = 48, /* of c at a time where its columns do not fill a panel */
+    BLOCK_ROWS = 480,
+    TASKS = 8,
+    SUM_FLOATS = 1 << 17,
+    BLOCK_COLUMNS = 512,
+    QUAD = 4,
+};
+
+static int min_int(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static int divide_up(int a, int b)
+{
+    return (a + b - 1) / b;
+}
+
+typedef float Quad __attribute__((vector_size(QUAD * sizeof(float))));
+
+static inline Quad quad_load(const float *from)
+{
+    Quad q;
+    memcpy(&q, from, sizeof q);
+    return q;
+}
+
+/* to[j * COLUMNS + i] = from[i * ld + j] for i, j < 4. */
+static inline void transpose_quad(float *to, const float *from, size_t ld)
+{
+    Quad a = quad_load(from), b = quad_load(from + ld);
+    Quad c = quad_load(from + 2 * ld), d = quad_load(from + 3 * ld);
+    Quad ac0 = {a[0], c[0], a[1], c[1]}, ac1 = {a[2], c[2], a[3], c[3]};
+    Quad bd0 = {b[0], d[0], b[1], d[1]}, bd1 = {b[2], d[2], b[3], d[3]};
+    Quad columns[QUAD] = {{ac0[0], bd0[0], ac0[1], bd0[1]},
+                          {ac0[2], bd0[2], ac0[3], bd0[3]},
+                          {ac1[0], bd1[0], ac1[1], bd1[1]},
+                          {ac1[2], bd1[2], ac1[3], bd1[3]}};
+    for (size_t j = 0; j < QUAD; j++) memcpy(to + j * COLUMNS, &columns[j], sizeof columns[j]);
+}
+
+/* panel [depth, COLUMNS] = b^T, b [columns, depth] with rows ld apart. */
+static void copy_transposed(float *panel, const float *b, size_t ld, int depth, int columns)
+{
+    int whole_columns = columns / QUAD * QUAD, whole_depth = depth / QUAD * QUAD;
+    for (int j = 0; j < whole_columns; j += QUAD)
+        for (int k = 0; k < whole_depth; k += QUAD)
+            transpose_quad(panel + k * COLUMNS + j, b + (size_t)j * ld + k, ld);
+    for (int j = 0; j < columns; j++)
+        for (int k = j < whole_columns ? whole_depth : 0; k < depth; k++)
+            panel[k * COLUMNS + j] = b[(size_t)j * ld + (size_t)k];
+}
+
+/* panel [depth, COLUMNS] = alpha op(b), zero beyond `columns`. */
+static void copy_panel(float *restrict panel, const float *restrict b, const Gemm *g, int depth,
+                       int columns)
+{
+    size_t ld = (size_t)g->ldb, size = (size_t)depth * COLUMNS;
+    if (columns < COLUMNS) memset(panel, 0, size * sizeof *panel);
+    if (g->trans_b)
+        copy_transposed(panel, b, ld, depth, columns);
+    else if (columns == COLUMNS)
+        for (size_t k = 0; k < (size_t)depth; k++)
+            memcpy(panel + k * COLUMNS, b + k * ld, COLUMNS * sizeof *panel);
+    else
+        for (size_t k = 0; k < (size_t)depth; k++)
+            memcpy(panel + k * COLUMNS, b + k * ld, (size_t)columns * sizeof *panel);
+    for (size_t i = 0; g->alpha != 1.0f && i < size; i++) panel[i] *= g->alpha;
+}
+
+/* A panel of which only `columns` belong to c, by way of a buffer. */
+static void edge_product(float *c, PanelProduct p, bool accumulate, int columns)
+{
+    float buffer[EDGE_ROWS * COLUMNS];
+    size_t c_row = p.c_row;
+    int rows = p.rows;
+    p.c_row = COLUMNS;
+    for (int first = 0; first < rows; first += EDGE_ROWS, p.a += EDGE_ROWS * p.a_row) {
+        p.rows = min_int(EDGE_ROWS, rows - first);
+        if (columns > SIMD_LANES)
+            panel_product(buffer, p, false);
+        else
+            panel_product_half(buffer, p, false);
+        for (int r = 0; r < p.rows; r++, c += c_row) {
+            const float *from = buffer + r * COLUMNS;
+            for (int j = 0; j < columns; j++) c[j] = accumulate ? c[j] + from[j] : from[j];
+        }
+    }
+}
+
+/* One chunk of a panel; p.a and p.start are where it begins. */
+static void chunk_product(float *c, PanelProduct p, const float *b, const Gemm *g, int columns,
+                          bool accumulate)
+{
+    float panel[DEPTH * COLUMNS] __attribute__((aligned(64)));
+    float start[COLUMNS] = {0};
+    bool in_place = columns == COLUMNS && g->m <= FEW_ROWS && !g->trans_b && g->alpha == 1.0f;
+    if (!in_place) copy_panel(panel, b, g, p.depth, columns);
+    p.b = in_place ? b : panel;
+    p.b_row = in_place ? (size_t)g->ldb : COLUMNS;
+    if (p.start && columns < COLUMNS) {
+        memcpy(start, p.start, (size_t)columns * sizeof *start);
+        p.start = start;
+    }
+    if (columns == COLUMNS)
+        panel_product(c, p, accumulate);
+    else if (columns == SIMD_LANES)
+        panel_product_half(c, p, accumulate);
+    else
+        edge_product(c, p, accumulate, columns);
+}
+
+void product(float *c, const float *a, const float *b, const float *start, Gemm g)
+{
+    assert(g.m > 0 && g.n > 0 && g.k > 0 && (g.beta == 0.0f || g.beta == 1.0f));
+    size_t lda = (size_t)g.lda, ldb = (size_t)g.ldb;
+    PanelProduct p = {.a_row = g.trans_a ? 1 : lda,
+                      .a_step = g.trans_a ? lda : 1,
+                      .c_row = (size_t)g.ldc,
+                      .rows = g.m};
+    int chunk = divide_up(g.k, divide_up(g.k, DEPTH));
+    for (int k = 0; k < g.k; k += chunk)
+        for (int j = 0; j < g.n; j += COLUMNS) {
+            p.a = a + (size_t)k * p.a_step;
+            p.depth = min_int(chunk, g.k - k);
+            p.start = start && k == 0 ? start + j : NULL;
+            const float *part =
+                b + (g.trans_b ? (size_t)j * ldb + (size_t)k : (size_t)k * ldb + (size_t)j);
+            chunk_product(c + j, p, part, &g, min_int(COLUMNS, g.n - j), k > 0 || g.beta != 0.0f);
+        }
+}
+
+/* How a product is cut: blocks of c, and parts of the sum over k. */
+typedef struct {
+    int rows, columns, depth;
+    int down, across, parts;
+} Cut;
+
+static long tasks_of(const Cut *cut, const Gemm *g)
+{
+    return (long)divide_up(g->m, cut->rows) * divide_up(g->n, cut->columns) * cut->parts;
+}
+
+/* TASKS blocks at least where the product is large enough. A long sum over k with a small c, the
+ * gradient of a weight, is split first: all else reads a and b more than once. */
+static Cut cut_work(const Gemm *g)
+{
+    Cut cut = {.rows = BLOCK_ROWS, .columns = BLOCK_COLUMNS, .parts = 1};
+    long size = (long)g->m * g->n;
+    while (tasks_of(&cut, g) < TASKS && g->k / (2 * cut.parts) >= 2 * DEPTH &&
+           (2 * cut.parts - 1) * size <= SUM_FLOATS)
+        cut.parts *= 2;
+    while (tasks_of(&cut, g) < TASKS && cut.columns > 4 * COLUMNS) cut.columns /= 2;
+    while (tasks_of(&cut, g) < TASKS && cut.rows > 120) cut.rows /= 2;
+    while (tasks_of(&cut, g) < TASKS && cut.columns > 2 * COLUMNS) cut.columns /= 2;
+    while (tasks_of(&cut, g) < TASKS && cut.rows > 60) cut.rows /= 2;
+    cut.depth = divide_up(g->k, cut.parts);
+    cut.down = divide_up(g->m, cut.rows), cut.across = divide_up(g->n, cut.columns);
+    return cut;
+}
+
+/* One block of c, or of a part of the sum that is kept in `sums`. */
+static void run_task(float *c, float *sums, const float *a, const float *b, const float *start,
+                     Gemm g, const Cut *cut, int task)
+{
+    int block = task % (cut->down * cut->across), part = task / (cut->down * cut->across);
+    int i = block / cut->across * cut->rows, j = block % cut->across * cut->columns;
+    int k = part * cut->depth;
+    size_t lda = (size_t)g.lda, ldb = (size_t)g.ldb;
+    a += g.trans_a ? (size_t)k * lda + (size_t)i : (size_t)i * lda + (size_t)k;
+    b += g.trans_b ? (size_t)j * ldb + (size_t)k : (size_t)k * ldb + (size_t)j;
+    if (part > 0) {
+        c = sums + (size_t)(part - 1) * (size_t)g.m * (size_t)g.n;
+        g.ldc = g.n, g.beta = 0, start = NULL;
+    }
+    c += (size_t)i * (size_t)g.ldc + (size_t)j;
+    g.m = min_int(cut->rows, g.m - i);
+    g.n = min_int(cut->columns, g.n - j);
+    g.k = min_int(cut->depth, g.k - k);
+    product(c, a, b, start ? start + j : NULL, g);
+}
+
+void product_parallel(float *c, const float *a, const float *b, const float *start, Gemm g)
+{
+    float sums[SUM_FLOATS];
+    Cut cut = cut_work(&g);
+#pragma omp parallel for schedule(dynamic)
+    for (int task = 0; task < cut.down * cut.across * cut.parts; task++)
+        run_task(c, sums, a, b, start, g, &cut, task);
+    size_t size = (size_t)g.m * (size_t)g.n;
+    for (int part = 1; part < cut.parts; part++)
+        for (size_t i = 0; i < (size_t)g.m; i++)
+            for (size_t j = 0; j < (size_t)g.n; j++)
+                c[i * (size_t)g.ldc + j] += sums[(size_t)(part - 1) * size + i * (size_t)g.n + j];
+}
