@@ -15,16 +15,14 @@ size_t memory_round(size_t bytes)
 }
 
 /* aligned_alloc(), on large pages where the block fills some: the network's arrays are hundreds of
- * MiB and are walked with long strides, which small pages make slow (tests/bench/SPEED.md). A system
- * that refuses gives small pages, and nothing else changes. */
+ * MiB and are walked with long strides, which small pages make slow (tests/bench/SPEED.md). A
+ * system that refuses gives small pages, and nothing else changes. */
 static void *allocate(size_t bytes)
 {
-    if (bytes < HUGE_PAGE)
-        return aligned_alloc(MEMORY_ALIGN, bytes);
+    if (bytes < HUGE_PAGE) return aligned_alloc(MEMORY_ALIGN, bytes);
     void *block = aligned_alloc(HUGE_PAGE, bytes);
 #ifdef MADV_HUGEPAGE
-    if (block)
-        madvise(block, bytes, MADV_HUGEPAGE);
+    if (block) madvise(block, bytes, MADV_HUGEPAGE);
 #endif
     return block;
 }
