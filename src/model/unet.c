@@ -14,7 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OUTPUT, KEPT, GRADIENT, SCRATCH, ROLES }; /* what a block has a tensor for */
+/* What a block has a tensor for; SCRATCH of its forward pass, and of its backward pass. */
+enum { OUTPUT, KEPT, GRADIENT, SCRATCH, SCRATCH_BACKWARD, ROLES };
 
 struct Unet {
     ModelConfig config;
@@ -115,26 +116,14 @@ static void plan_block(PlanTensor *tensors, const Unet *u, int i, int n, UnetUse
     tensors[OUTPUT] = (PlanTensor){output, i, train ? end - first : last, 0};
     tensors[KEPT] = (PlanTensor){sizes.keep, i, train ? end - i : i, 0};
     tensors[GRADIENT] = (PlanTensor){train ? output : 0, end - last, end - i, 0};
-    size_t scratch = train && sizes.backward > sizes.forward ? sizes.backward : sizes.forward;
-    tensors[SCRATCH] = (PlanTensor){scratch, 0, end, 0};
-}
-
-/* All blocks share one scratch, the largest: the others' are set to nothing and follow it. */
-static void share_scratch(PlanTensor *plan, int blocks)
-{
-    PlanTensor *shared = &plan[SCRATCH];
-    for (int i = 1; i < blocks; i++) {
-        PlanTensor *own = &plan[i * ROLES + SCRATCH];
-        if (own->floats > shared->floats) shared->floats = own->floats;
-        own->floats = 0;
-    }
+    tensors[SCRATCH] = (PlanTensor){sizes.forward, i, i, 0};
+    tensors[SCRATCH_BACKWARD] = (PlanTensor){train ? sizes.backward : 0, end - i, end - i, 0};
 }
 
 static bool make_plan(size_t *floats, PlanTensor *plan, const Unet *u, int n, UnetUse use, Err *err)
 {
     int blocks = u->topology.count;
     for (int i = 0; i < blocks; i++) plan_block(plan + i * ROLES, u, i, n, use);
-    share_scratch(plan, blocks);
     /* dtime is added to by every residual block, from the first call of the backward pass on. */
     plan[GRADIENT].first = blocks;
     return plan_place(floats, plan, blocks * ROLES, err);
@@ -169,7 +158,7 @@ static float *place(const Unet *u, int block, int role)
     return (float *)u->arena.base + u->plan[block * ROLES + role].offset;
 }
 
-static BlockCall block_call(const Unet *u, int i, RngKey *dropout)
+static BlockCall block_call(const Unet *u, int i, int scratch, RngKey *dropout)
 {
     const Block *block = &u->topology.list[i];
     *dropout = u->dropout;
@@ -190,7 +179,7 @@ static BlockCall block_call(const Unet *u, int i, RngKey *dropout)
         .labels = u->config.num_classes > 0 ? u->input.labels : NULL,
         .y = place(u, i, OUTPUT),
         .keep = place(u, i, KEPT),
-        .scratch = place(u, 0, SCRATCH),
+        .scratch = place(u, i, scratch),
         .dropout = drops ? dropout : NULL,
     };
 }
@@ -220,7 +209,7 @@ void unet_forward(Unet *u, float *y, UnetInput input, const float *weights, cons
     if (dropout) u->dropout = *dropout;
     for (int i = 0; i < u->topology.count; i++) {
         RngKey key;
-        BlockCall call = block_call(u, i, &key);
+        BlockCall call = block_call(u, i, SCRATCH, &key);
         if (i == u->topology.count - 1) call.y = y;
         double start = call_starts(u);
         block_ops(call.block->kind)->forward(&call);
@@ -254,7 +243,7 @@ void unet_backward(Unet *u, float *dweights, float *dx, const float *dy)
     memset(place(u, 0, GRADIENT), 0, block_output_floats(list, u->input.n) * sizeof(float));
     for (int i = count - 1; i >= 0; i--) {
         RngKey key;
-        BlockCall call = block_call(u, i, &key);
+        BlockCall call = block_call(u, i, SCRATCH_BACKWARD, &key);
         BlockGrads grads = {
             .dy = i == count - 1 ? dy : place(u, i, GRADIENT),
             .dx = list[i].input == BLOCK_NONE ? dx : place(u, list[i].input, GRADIENT),
