@@ -1,5 +1,5 @@
 /*
- * Group normalisation (Wu & He 2018), with SiLU behind it if asked for:
+ * Group normalisation (Wu & He 2018), with SiLU and dropout behind it if asked for:
  *
  *     y = f(gamma[c] (x - mean[n,g]) / sqrt(var[n,g] + eps) + beta[c]),  f = identity or SiLU
  *
@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct {
     int n, pixels; /* images, and h w of each */
@@ -26,25 +27,37 @@ typedef struct {
     const float *b; /* [n,pixels,c_b] or NULL */
 } GroupNormInput;
 
+typedef struct {
+    const float *gamma, *beta; /* [c_a+c_b] */
+    const uint32_t *mask;      /* of y's elements, by dropout_draw (nn/pointwise.h); or NULL */
+    float mask_scale;          /* dropout_scale */
+} GroupNormParams;
+
 /* Floats of scratch for any function below; doubles are kept in it too, so 8-byte aligned. */
 size_t group_norm_scratch(const GroupNormDims *d);
 
-/* stats [n,groups,2]: mean and 1/sqrt(var + eps), summed in double. */
-void group_norm_stats(float *stats, GroupNormInput x, const GroupNormDims *d, float *scratch);
+/* stats [n,groups,2]: mean and 1/sqrt(var + eps), summed in double. y [n,pixels,c_a+c_b]. */
+void group_norm_forward(float *y, float *stats, GroupNormInput x, GroupNormParams p,
+                        const GroupNormDims *d, float *scratch);
 
-/* y [n,pixels,c_a+c_b] from x and its statistics. */
-void group_norm_apply(float *y, GroupNormInput x, const float *stats, const float *gamma,
-                      const float *beta, const GroupNormDims *d, float *scratch);
+/* y from x and its statistics: what group_norm_forward wrote. */
+void group_norm_apply(float *y, GroupNormInput x, const float *stats, GroupNormParams p,
+                      const GroupNormDims *d, float *scratch);
 
 /* da, db: the gradients of a and b, overwritten, or added to where `accumulate` says so for it
- * (db NULL where c_b is 0). dgamma, dbeta += . `dy` is the gradient of y [n,pixels,c_a+c_b]. */
+ * (db NULL where c_b is 0). da gets add_a [n,pixels,c_a] added, if that is not NULL: the gradient
+ * of a residual. dgamma, dbeta += . da may be a. */
 typedef struct {
     float *da, *db;
     bool accumulate_a, accumulate_b;
+    const float *add_a;
     float *dgamma, *dbeta;
 } GroupNormGrads;
-void group_norm_backward(GroupNormGrads out, const float *dy, GroupNormInput x, const float *stats,
-                         const float *gamma, const float *beta, const GroupNormDims *d,
+
+/* `dy`, the gradient of y, is overwritten. y, if it is not NULL, is made again on the way, for who
+ * needs it for the gradient of what came next: once its sigmoid is known it costs little. */
+void group_norm_backward(GroupNormGrads out, float *y, float *dy, GroupNormInput x,
+                         const float *stats, GroupNormParams p, const GroupNormDims *d,
                          float *scratch);
 
 #endif

@@ -7,7 +7,6 @@
 #include "nn/attention.h"
 #include "nn/group_norm.h"
 #include "nn/linear.h"
-#include "nn/pointwise.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -40,6 +39,11 @@ static GroupNormDims norm_dims(const Block *b, const ModelConfig *config, int n)
                            .c_a = b->c_in,
                            .groups = config->norm_groups,
                            .eps = (float)config->norm_eps};
+}
+
+static GroupNormParams norm_params(const BlockCall *c)
+{
+    return (GroupNormParams){.gamma = block_weight(c, NORM), .beta = block_weight(c, NORM_BIAS)};
 }
 
 static AttentionDims attention_dims(const Block *b, const ModelConfig *config, int n)
@@ -90,8 +94,7 @@ static void forward(const BlockCall *c)
     LinearDims linear = linear_dims(c);
     float *at = c->scratch, *a = block_take(&at, floats);
 
-    group_norm_stats(k.stats, x, &norm, at);
-    group_norm_apply(a, x, k.stats, block_weight(c, NORM), block_weight(c, NORM_BIAS), &norm, at);
+    group_norm_forward(a, k.stats, x, norm_params(c), &norm, at);
     linear_forward(k.q, a, block_weight(c, Q), block_weight(c, Q_BIAS), false, &linear);
     linear_forward(k.k, a, block_weight(c, K), block_weight(c, K_BIAS), false, &linear);
     linear_forward(k.v, a, block_weight(c, V), block_weight(c, V_BIAS), false, &linear);
@@ -116,7 +119,6 @@ static void backward(const BlockCall *c, const BlockGrads *g)
     GroupNormDims norm = norm_dims(c->block, c->config, c->n);
     AttentionDims attention = attention_dims(c->block, c->config, c->n);
     LinearDims linear = linear_dims(c);
-    const float *gamma = block_weight(c, NORM), *beta = block_weight(c, NORM_BIAS);
     float *at = c->scratch;
     float *a = block_take(&at, floats), *dq = block_take(&at, floats);
     float *dk = block_take(&at, floats), *dv = block_take(&at, floats);
@@ -127,22 +129,19 @@ static void backward(const BlockCall *c, const BlockGrads *g)
     linear_backward_input(d_o, g->dy, block_weight(c, OUT), false, &linear);
     attention_backward(dq, dk, dv, d_o, k.q, k.k, k.v, &attention, at);
     /* q, k, v = linear layers of a = norm(x) */
-    group_norm_apply(a, x, k.stats, gamma, beta, &norm, at);
+    group_norm_apply(a, x, k.stats, norm_params(c), &norm, at);
     backward_projection(dq, a, c, g, Q);
     backward_projection(dk, a, c, g, K);
     backward_projection(dv, a, c, g, V);
     linear_backward_input(da, dq, block_weight(c, Q), false, &linear);
     linear_backward_input(da, dk, block_weight(c, K), true, &linear);
     linear_backward_input(da, dv, block_weight(c, V), true, &linear);
-    if (c->block->add_input)
-        add_forward(g->dx, g->dy, floats);
-    else
-        memcpy(g->dx, g->dy, floats * sizeof *g->dx);
     GroupNormGrads grads = {.da = g->dx,
-                            .accumulate_a = true,
+                            .accumulate_a = c->block->add_input,
+                            .add_a = g->dy,
                             .dgamma = block_grad(c, g, NORM),
                             .dbeta = block_grad(c, g, NORM_BIAS)};
-    group_norm_backward(grads, da, x, k.stats, gamma, beta, &norm, at);
+    group_norm_backward(grads, NULL, da, x, k.stats, norm_params(c), &norm, at);
 }
 
 static double macs(const Block *b, const ModelConfig *config)

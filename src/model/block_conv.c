@@ -176,13 +176,17 @@ static BlockSizes sizes_out(const Block *b, const ModelConfig *config, int n)
                         .backward = 2 * floats + kernels};
 }
 
+static GroupNormParams norm_params(const BlockCall *c)
+{
+    return (GroupNormParams){.gamma = block_weight(c, NORM), .beta = block_weight(c, NORM_BIAS)};
+}
+
 static void forward_out(const BlockCall *c)
 {
     GroupNormDims norm = norm_dims(c->block, c->config, c->n);
     GroupNormInput x = {c->x, NULL};
     float *at = c->scratch, *a = block_take(&at, block_input_floats(c->block, c->n));
-    group_norm_stats(c->keep, x, &norm, at);
-    group_norm_apply(a, x, c->keep, block_weight(c, NORM), block_weight(c, NORM_BIAS), &norm, at);
+    group_norm_forward(a, c->keep, x, norm_params(c), &norm, at);
     run_conv(c->y, a, c, at);
 }
 
@@ -191,15 +195,15 @@ static void backward_out(const BlockCall *c, const BlockGrads *g)
     size_t floats = block_input_floats(c->block, c->n);
     GroupNormDims norm = norm_dims(c->block, c->config, c->n);
     GroupNormInput x = {c->x, NULL};
-    const float *gamma = block_weight(c, NORM), *beta = block_weight(c, NORM_BIAS);
+    ConvDims dims = conv_dims(c->block, c->config, c->n);
     float *at = c->scratch, *a = block_take(&at, floats), *da = block_take(&at, floats);
-    group_norm_apply(a, x, c->keep, gamma, beta, &norm, at);
-    run_conv_backward(da, a, c, g, at);
+    conv_backward_input(da, g->dy, block_weight(c, FILTER), &dims, at);
     GroupNormGrads grads = {.da = g->dx,
                             .accumulate_a = c->block->add_input,
                             .dgamma = block_grad(c, g, NORM),
                             .dbeta = block_grad(c, g, NORM_BIAS)};
-    group_norm_backward(grads, da, x, c->keep, gamma, beta, &norm, at);
+    group_norm_backward(grads, a, da, x, c->keep, norm_params(c), &norm, at);
+    conv_backward_weight(block_grad(c, g, FILTER), block_grad(c, g, BIAS), g->dy, a, &dims, at);
 }
 
 const BlockOps block_conv_in_ops = {

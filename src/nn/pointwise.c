@@ -9,7 +9,7 @@
 
 #include <assert.h>
 
-enum { PIECE = 8192, DRAW = 1024 }; /* elements; DRAW divides PIECE */
+enum { PIECE = 8192, DRAW = 1024, MASK_BITS = 32 }; /* DRAW: words at a time */
 
 static size_t min_size(size_t a, size_t b)
 {
@@ -52,40 +52,77 @@ void add_forward(float *y, const float *x, size_t n)
     for (size_t i = 0; i < n; i += PIECE) add_piece(y + i, x + i, min_size(PIECE, n - i));
 }
 
-/* Element i is dropped where its word, as a fraction of 2^32, is below the rate. */
-static void drop(float *restrict x, const uint32_t *restrict words, size_t n, uint32_t threshold,
-                 float scale)
-{
-    for (size_t i = 0; i < n; i++) {
-        float kept = x[i] * scale;
-        x[i] = words[i] < threshold ? 0.0f : kept;
-    }
-}
-
-/* Elements [start, start + n) of the image at x. */
-static void dropout_piece(float *x, size_t start, size_t n, float rate, RngKey key)
-{
-    uint32_t words[DRAW], threshold = (uint32_t)((double)rate * 0x1p32);
-    float scale = 1.0f / (1.0f - rate);
-    for (size_t i = start; i < start + n; i += DRAW) {
-        size_t count = min_size(DRAW, start + n - i);
-        rng_bits(words, (count + 3) / 4, (uint32_t)(i / 4), key);
-        drop(x + i, words, count, threshold, scale);
-    }
-}
-
-void dropout_apply(float *x, int n, size_t size, float rate, RngKey key)
+/* The share that is dropped, of 2^16. */
+static uint32_t dropout_threshold(float rate)
 {
     assert(rate >= 0.0f && rate < 1.0f);
-    if (rate == 0.0f) return;
-    size_t pieces = (size + PIECE - 1) / PIECE, tasks = (size_t)n * pieces;
-#pragma omp parallel for schedule(static) if ((size_t)n * size >= VECTOR_PARALLEL_MIN / 4)
+    uint32_t threshold = (uint32_t)(rate * 0x1p16f + 0.5f);
+    return threshold < 0xFFFF ? threshold : 0xFFFF;
+}
+
+float dropout_scale(float rate)
+{
+    return 0x1p16f / (0x1p16f - (float)dropout_threshold(rate));
+}
+
+size_t dropout_words(size_t size)
+{
+    return (size + MASK_BITS - 1) / MASK_BITS;
+}
+
+static uint32_t mask_word(const uint32_t draws[MASK_BITS / 2], uint32_t threshold)
+{
+    uint32_t mask = 0;
+    for (uint32_t i = 0; i < MASK_BITS / 2; i++) {
+        uint32_t low = (draws[i] & 0xFFFFu) >= threshold, high = draws[i] >> 16 >= threshold;
+        mask |= (low | high << 16) << i;
+    }
+    return mask;
+}
+
+/* Words [start, start + n) of an image's mask. */
+static void draw_piece(uint32_t *mask, size_t start, size_t n, uint32_t threshold, RngKey key)
+{
+    enum { PER_WORD = MASK_BITS / 2, WORDS = DRAW / PER_WORD };
+    uint32_t draws[DRAW];
+    for (size_t i = start; i < start + n; i += WORDS) {
+        size_t count = min_size(WORDS, start + n - i);
+        rng_bits(draws, count * PER_WORD / 4, (uint32_t)(i * PER_WORD / 4), key);
+        for (size_t k = 0; k < count; k++) mask[i + k] = mask_word(draws + k * PER_WORD, threshold);
+    }
+}
+
+void dropout_draw(uint32_t *mask, int n, size_t size, float rate, RngKey key)
+{
+    enum { WORDS = PIECE / MASK_BITS };
+    uint32_t threshold = dropout_threshold(rate);
+    size_t words = dropout_words(size), pieces = (words + WORDS - 1) / WORDS;
+    size_t tasks = (size_t)n * pieces;
+#pragma omp parallel for schedule(static) if ((size_t)n * size >= VECTOR_PARALLEL_MIN)
     for (size_t task = 0; task < tasks; task++) {
-        size_t image = task / pieces, start = task % pieces * PIECE;
+        size_t image = task / pieces, start = task % pieces * WORDS;
         RngKey own = key;
         own.image += (uint32_t)image;
-        dropout_piece(x + image * size, start, min_size(PIECE, size - start), rate, own);
+        draw_piece(mask + image * words, start, min_size(WORDS, words - start), threshold, own);
     }
+}
+
+/* The elements of bits [first, first + n) of one word. */
+static inline void drop(float *restrict x, uint32_t word, uint32_t first, uint32_t n, float scale)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        float kept = x[i] * scale;
+        x[i] = word >> (first + i) & 1 ? kept : 0.0f;
+    }
+}
+
+void dropout_apply(float *x, const uint32_t *mask, size_t start, size_t n, float scale)
+{
+    size_t first = start % MASK_BITS, done = min_size(n, (MASK_BITS - first) % MASK_BITS);
+    const uint32_t *word = mask + start / MASK_BITS;
+    if (done > 0) drop(x, *word++, (uint32_t)first, (uint32_t)done, scale);
+    for (; done + MASK_BITS <= n; done += MASK_BITS) drop(x + done, *word++, 0, MASK_BITS, scale);
+    if (done < n) drop(x + done, *word, 0, (uint32_t)(n - done), scale);
 }
 
 /* One row of w pixels into the two rows of 2w pixels at y. */

@@ -99,18 +99,19 @@ typedef struct {
     const Run *run;
     GroupNormInput x;
     GroupNormGrads grads;
-    float *y, *dy, *stats, *gamma, *beta, *scratch;
+    GroupNormParams params;
+    float *y, *dy, *stats, *scratch;
 } NormCall;
 
-/* The backward pass makes y again first, as the blocks do. */
+/* The backward pass makes y again, as in the blocks. */
 static void norm_call(void *context)
 {
     const NormCall *c = context;
     const GroupNormDims *d = &c->run->kernel->norm;
-    if (c->run->pass == FORWARD) group_norm_stats(c->stats, c->x, d, c->scratch);
-    group_norm_apply(c->y, c->x, c->stats, c->gamma, c->beta, d, c->scratch);
-    if (c->run->pass == BACKWARD)
-        group_norm_backward(c->grads, c->dy, c->x, c->stats, c->gamma, c->beta, d, c->scratch);
+    if (c->run->pass == FORWARD)
+        group_norm_forward(c->y, c->stats, c->x, c->params, d, c->scratch);
+    else
+        group_norm_backward(c->grads, c->y, c->dy, c->x, c->stats, c->params, d, c->scratch);
 }
 
 static bool time_norm(Run *run, Err *err)
@@ -129,8 +130,7 @@ static bool time_norm(Run *run, Err *err)
                                   .db = b > 0 ? take(&arena, b) : NULL,
                                   .dgamma = take(&arena, c),
                                   .dbeta = take(&arena, c)};
-    call.gamma = take(&arena, c);
-    call.beta = take(&arena, c);
+    call.params = (GroupNormParams){.gamma = take(&arena, c), .beta = take(&arena, c)};
     call.stats = take(&arena, stats);
     call.scratch = take(&arena, scratch);
     run->seconds = best_of(REPEAT, norm_call, &call);
@@ -140,27 +140,38 @@ static bool time_norm(Run *run, Err *err)
 
 typedef struct {
     const Run *run;
+    uint32_t *mask;
     float *x;
 } DropoutCall;
 
-/* Backward, on what the convolution read, made again, and on its gradient. */
+/* Image after image, where the blocks drop what is in the cache. Backward, from what the
+ * convolution read, made again, and from its gradient. */
 static void dropout_call(void *context)
 {
     const DropoutCall *c = context;
     const DropoutDims *d = &c->run->kernel->dropout;
-    RngKey key = {.stream = RNG_DROPOUT};
-    dropout_apply(c->x, d->n, d->size, d->rate, key);
-    if (c->run->pass == BACKWARD) dropout_apply(c->x, d->n, d->size, d->rate, key);
+    size_t words = dropout_words(d->size);
+    int times = c->run->pass == BACKWARD ? 2 : 1;
+    if (c->run->pass == FORWARD)
+        dropout_draw(c->mask, d->n, d->size, d->rate, (RngKey){.stream = RNG_DROPOUT});
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < d->n; i++)
+        for (int k = 0; k < times; k++)
+            dropout_apply(c->x + (size_t)i * d->size, c->mask + (size_t)i * words, 0, d->size,
+                          dropout_scale(d->rate));
 }
 
 static bool time_dropout(Run *run, Err *err)
 {
     const DropoutDims *d = &run->kernel->dropout;
-    DropoutCall call = {.run = run};
-    call.x = memory_new((size_t)d->n * d->size, sizeof *call.x, "dropout", err);
-    if (!call.x) return false;
+    size_t n = (size_t)d->n, words = n * dropout_words(d->size);
+    Arena arena;
+    size_t floats = block_piece(n * d->size) + block_piece(words);
+    if (!arena_init(&arena, floats * sizeof(float), "dropout", err)) return false;
+    DropoutCall call = {.run = run, .x = take(&arena, n * d->size)};
+    call.mask = (uint32_t *)take(&arena, words);
     run->seconds = best_of(REPEAT, dropout_call, &call);
-    free(call.x);
+    arena_release(&arena);
     return true;
 }
 

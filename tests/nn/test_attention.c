@@ -177,8 +177,8 @@ static void module_forward(Module *m)
 {
     GroupNormInput x = {m->x, NULL};
     float *out[] = {m->q, m->k, m->v};
-    group_norm_stats(m->stats, x, &m->norm, m->scratch);
-    group_norm_apply(m->normed, x, m->stats, m->gamma, m->beta, &m->norm, m->scratch);
+    GroupNormParams params = {.gamma = m->gamma, .beta = m->beta};
+    group_norm_forward(m->normed, m->stats, x, params, &m->norm, m->scratch);
     for (int i = 0; i < 3; i++)
         linear_forward(out[i], m->normed, m->w[i], m->bias[i], false, &m->linear);
     attention_forward(m->o, m->q, m->k, m->v, &m->d, m->scratch);
@@ -196,10 +196,9 @@ static void module_backward(Module *m)
         linear_backward_input(m->dnormed, back[i], m->w[i], i > 0, &m->linear);
         linear_backward_weight(m->dw[i], m->dbias[i], back[i], m->normed, &m->linear);
     }
-    memcpy(m->dx, m->dy, m->size * sizeof *m->dx);
-    GroupNormGrads out = {.da = m->dx, .accumulate_a = true, .dgamma = m->dgamma};
-    out.dbeta = m->dbeta;
-    group_norm_backward(out, m->dnormed, (GroupNormInput){m->x, NULL}, m->stats, m->gamma, m->beta,
+    GroupNormParams params = {.gamma = m->gamma, .beta = m->beta};
+    GroupNormGrads out = {.da = m->dx, .add_a = m->dy, .dgamma = m->dgamma, .dbeta = m->dbeta};
+    group_norm_backward(out, NULL, m->dnormed, (GroupNormInput){m->x, NULL}, m->stats, params,
                         &m->norm, m->scratch);
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/parallel.h"
 #include "gradient.h"
+#include "nn/pointwise.h"
 #include "support.h"
 
 #include <math.h>
@@ -97,21 +98,37 @@ static void run_free(Run *r)
     free(r->dbeta);
 }
 
-/* Bits of `accumulate`: whether da (1) and db (2) hold the input before, which the gradient is
- * added to. */
-static void run(Run *r, int accumulate)
+/* The backward pass on a copy of dy, which it overwrites. The y it makes is that of the forward
+ * pass, and the gradients are the same whether it makes it or not. */
+static void run_backward(Run *r, GroupNormGrads out, GroupNormInput x, float *scratch, bool make_y)
+{
+    GroupNormParams params = {.gamma = r->gamma, .beta = r->beta};
+    float *dy = test_floats(r->size), *y = make_y ? test_floats(r->size) : NULL;
+    memcpy(dy, r->dy, r->size * sizeof *dy);
+    group_norm_backward(out, y, dy, x, r->stats, params, &r->d, scratch);
+    if (y) assert_memory_equal(y, r->y, r->size * sizeof *y);
+    free(dy), free(y);
+}
+
+/* Bits of `how`: whether da (1) and db (2) hold the input before, which the gradient is added to;
+ * whether the input is added to da as a residual's gradient (4); whether y is made again (8). */
+static void run(Run *r, int how)
 {
     size_t rows = r->size / r->c, c_a = (size_t)r->d.c_a, c_b = (size_t)r->d.c_b;
     GroupNormInput x = {r->a, r->d.c_b ? r->b : NULL};
+    GroupNormParams params = {.gamma = r->gamma, .beta = r->beta};
     float *scratch = test_floats(group_norm_scratch(&r->d));
-    group_norm_stats(r->stats, x, &r->d, scratch);
-    group_norm_apply(r->y, x, r->stats, r->gamma, r->beta, &r->d, scratch);
-    if (accumulate & 1) memcpy(r->da, r->a, rows * c_a * sizeof(float));
-    if (accumulate & 2) memcpy(r->db, r->b, rows * c_b * sizeof(float));
+    group_norm_forward(r->y, r->stats, x, params, &r->d, scratch);
+    float *again = test_floats(r->size);
+    group_norm_apply(again, x, r->stats, params, &r->d, scratch);
+    assert_memory_equal(again, r->y, r->size * sizeof *again);
+    free(again);
+    if (how & 1) memcpy(r->da, r->a, rows * c_a * sizeof(float));
+    if (how & 2) memcpy(r->db, r->b, rows * c_b * sizeof(float));
     GroupNormGrads out = {.da = r->da, .dgamma = r->dgamma, .dbeta = r->dbeta};
     out.db = r->d.c_b ? r->db : NULL;
-    out.accumulate_a = accumulate & 1, out.accumulate_b = accumulate & 2;
-    group_norm_backward(out, r->dy, x, r->stats, r->gamma, r->beta, &r->d, scratch);
+    out.accumulate_a = how & 1, out.accumulate_b = how & 2, out.add_a = how & 4 ? r->a : NULL;
+    run_backward(r, out, x, scratch, how & 8);
     for (size_t p = 0; p < rows; p++) {
         memcpy(r->dx + p * r->c, r->da + p * c_a, c_a * sizeof(float));
         memcpy(r->dx + p * r->c + c_a, r->db + p * c_b, c_b * sizeof(float));
@@ -168,18 +185,21 @@ static void fixtures(void **state)
 }
 
 /* What `run` left in dx beside the gradient. */
-static void take_off_input(Run *r, int accumulate)
+static void take_off_input(Run *r, int how)
 {
-    for (size_t i = 0; i < r->size; i++)
-        if (accumulate & (i % r->c < (size_t)r->d.c_a ? 1 : 2)) r->dx[i] -= r->x[i];
+    for (size_t i = 0; i < r->size; i++) {
+        bool in_a = i % r->c < (size_t)r->d.c_a;
+        if (how & (in_a ? 1 : 2)) r->dx[i] -= r->x[i];
+        if (in_a && how & 4) r->dx[i] -= r->x[i];
+    }
 }
 
-static void check(GroupNormDims d, float mean, int accumulate)
+static void check(GroupNormDims d, float mean, int how)
 {
     Run r = run_new(d, mean);
     GradientCase c = {.forward = reference, .dims = &r.d, .dy = r.dy, .outputs = r.size};
-    run(&r, accumulate);
-    take_off_input(&r, accumulate);
+    run(&r, how);
+    take_off_input(&r, how);
     subtract(r.dgamma, test_normals(r.c, 5), r.c);
     subtract(r.dbeta, test_normals(r.c, 6), r.c);
     gradient_input(&c, 0, r.x, r.size);
@@ -205,7 +225,55 @@ static void values_and_gradients_at_odd_shapes(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        for (int accumulate = 0; accumulate < 4; accumulate++) check(shapes[i], 0.5f, accumulate);
+        for (int how = 0; how < 16; how++) check(shapes[i], 0.5f, how);
+}
+
+/* dx over x itself. */
+static void in_place(void **state)
+{
+    (void)state;
+    Run r = run_new((GroupNormDims){3, 70, 24, 0, 4, 1e-6f, true}, 0.5f);
+    GroupNormParams params = {.gamma = r.gamma, .beta = r.beta};
+    float *scratch = test_floats(group_norm_scratch(&r.d)), *y = test_floats(r.size);
+    run(&r, 0);
+    GroupNormGrads out = {.da = r.a, .dgamma = r.dgamma, .dbeta = r.dbeta};
+    group_norm_backward(out, y, r.dy, (GroupNormInput){r.a, NULL}, r.stats, params, &r.d, scratch);
+    assert_memory_equal(r.a, r.dx, r.size * sizeof *y);
+    assert_memory_equal(y, r.y, r.size * sizeof *y);
+    free(y), free(scratch), run_free(&r);
+}
+
+/* With a mask, what dropout would have made of y and of dy without one. */
+static void check_dropout(GroupNormDims d)
+{
+    Run plain = run_new(d, 0.5f), r = run_new(d, 0.5f);
+    GroupNormInput x = {r.a, d.c_b ? r.b : NULL};
+    size_t image = (size_t)d.pixels * r.c, words = dropout_words(image);
+    uint32_t *mask = (uint32_t *)test_floats((size_t)d.n * words);
+    dropout_draw(mask, d.n, image, 0.4f, (RngKey){.stream = RNG_DROPOUT});
+    for (size_t i = 0; i < (size_t)d.n; i++)
+        dropout_apply(plain.dy + i * image, mask + i * words, 0, image, 2.0f);
+    run(&plain, 8);
+    for (size_t i = 0; i < (size_t)d.n; i++)
+        dropout_apply(plain.y + i * image, mask + i * words, 0, image, 2.0f);
+    GroupNormParams params = {r.gamma, r.beta, mask, 2.0f};
+    GroupNormGrads out = {.da = r.da, .db = d.c_b ? r.db : NULL, .dgamma = r.dgamma};
+    out.dbeta = r.dbeta;
+    float *scratch = test_floats(group_norm_scratch(&d)), *again = test_floats(r.size);
+    group_norm_forward(r.y, r.stats, x, params, &d, scratch);
+    group_norm_backward(out, again, r.dy, x, r.stats, params, &d, scratch);
+    assert_memory_equal(r.y, plain.y, r.size * sizeof *again);
+    assert_memory_equal(again, plain.y, r.size * sizeof *again);
+    assert_memory_equal(r.da, plain.da, r.size / r.c * (size_t)d.c_a * sizeof *again);
+    assert_memory_equal(r.db, plain.db, r.size / r.c * (size_t)d.c_b * sizeof *again);
+    assert_memory_equal(r.dgamma, plain.dgamma, r.c * sizeof *again);
+    free(mask), free(scratch), free(again), run_free(&plain), run_free(&r);
+}
+
+static void dropout(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check_dropout(shapes[i]);
 }
 
 static void check_statistics(float mean)
@@ -287,6 +355,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fixtures),
         cmocka_unit_test(values_and_gradients_at_odd_shapes),
+        cmocka_unit_test(in_place),
+        cmocka_unit_test(dropout),
         cmocka_unit_test(statistics_far_from_zero),
         cmocka_unit_test(statistics_with_an_outlier),
         cmocka_unit_test(a_constant_group_gives_beta),

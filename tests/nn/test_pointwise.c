@@ -64,20 +64,33 @@ static float *ones(size_t n)
     return x;
 }
 
+/* All of x [n,size], its bits drawn for it. */
+static void drop_all(float *x, int n, size_t size, float rate, RngKey key)
+{
+    size_t words = dropout_words(size);
+    uint32_t *mask = (uint32_t *)test_floats((size_t)n * words);
+    dropout_draw(mask, n, size, rate, key);
+    for (size_t i = 0; i < (size_t)n; i++)
+        dropout_apply(x + i * size, mask + i * words, 0, size, dropout_scale(rate));
+    free(mask);
+}
+
 /* The share that is dropped within 4 standard deviations of the rate, the rest scaled so that the
  * mean stays. */
 static void dropout_rate_and_scale(void **state)
 {
     (void)state;
-    static const float rates[] = {0.1f, 0.5f, 0.9f};
-    enum { N = 3, SIZE = 40001 };
-    for (size_t k = 0; k < 3; k++) {
-        double rate = (double)rates[k], dropped = 0;
+    static const float rates[] = {0.1f, 0.5f, 0.9f, 0.000015f, 0.999999f};
+    static const double shares[] = {6554 / 65536.0, 0.5, 58982 / 65536.0, 1 / 65536.0,
+                                    65535 / 65536.0};
+    enum { N = 3, SIZE = 400001 };
+    for (size_t k = 0; k < 5; k++) {
+        double rate = shares[k], dropped = 0;
         float *x = ones(N * SIZE);
-        dropout_apply(x, N, SIZE, rates[k], drop_key);
+        drop_all(x, N, SIZE, rates[k], drop_key);
         for (size_t i = 0; i < N * SIZE; i++) {
             dropped += x[i] == 0.0f;
-            assert_close(x[i] == 0.0f ? 0 : (double)x[i] * (1 - rate) - 1, 0, 1e-6);
+            assert_close(x[i] == 0.0f ? 0 : (double)x[i] * (1 - rate) - 1, 0, 1e-7);
         }
         assert_close(dropped / (N * SIZE), rate, 4 * sqrt(rate * (1 - rate) / (N * SIZE)));
         free(x);
@@ -88,27 +101,52 @@ static void dropout_of_rate_zero_changes_nothing(void **state)
 {
     (void)state;
     float *x = test_normals(100, 1), *before = test_normals(100, 1);
-    dropout_apply(x, 2, 50, 0.0f, drop_key);
+    drop_all(x, 2, 50, 0.0f, drop_key);
     assert_memory_equal(x, before, 100 * sizeof *x);
     free(x), free(before);
 }
 
-/* Element e of an image goes by word e of the image's stream. */
+/* Element e of an image goes by its half of a word of the image's stream. */
 static void dropout_follows_the_stream(void **state)
 {
     (void)state;
-    enum { N = 2, SIZE = 9001 };
+    enum { N = 2, SIZE = 90001 };
     float *x = ones(N * SIZE);
-    uint32_t *words = calloc(SIZE + 3, sizeof *words);
-    dropout_apply(x, N, SIZE, 0.25f, drop_key);
+    uint32_t *words = calloc(SIZE, sizeof *words);
+    drop_all(x, N, SIZE, 0.25f, drop_key);
     for (size_t i = 0; i < N; i++) {
         RngKey key = drop_key;
         key.image += (uint32_t)i;
-        rng_bits(words, (SIZE + 3) / 4, 0, key);
-        for (size_t e = 0; e < SIZE; e++)
-            assert_int_equal(x[i * SIZE + e] == 0.0f, words[e] < 0x40000000u);
+        rng_bits(words, SIZE / 4, 0, key);
+        for (size_t e = 0; e < SIZE; e++) {
+            uint32_t word = words[e / 32 * 16 + e % 16];
+            uint32_t half = e / 16 % 2 ? word >> 16 : word & 0xFFFF;
+            assert_int_equal(x[i * SIZE + e] == 0.0f, half < 0x4000u);
+        }
     }
     free(x), free(words);
+}
+
+/* Any run of an image's elements is dropped as the whole is. */
+static void dropout_of_a_part(void **state)
+{
+    (void)state;
+    enum { SIZE = 200 };
+    uint32_t mask[SIZE / 32 + 1];
+    float *whole = test_normals(SIZE, 1);
+    assert_int_equal(dropout_words(SIZE), SIZE / 32 + 1);
+    assert_int_equal(dropout_words(192), 6);
+    dropout_draw(mask, 1, SIZE, 0.5f, drop_key);
+    dropout_apply(whole, mask, 0, SIZE, 2.0f);
+    for (size_t start = 0; start < SIZE; start++)
+        for (size_t n = 0; start + n <= SIZE; n++) {
+            float *part = test_normals(SIZE, 1), *before = test_normals(SIZE, 1);
+            dropout_apply(part + start, mask, start, n, 2.0f);
+            for (size_t e = 0; e < SIZE; e++)
+                assert_true(part[e] == (e >= start && e < start + n ? whole : before)[e]);
+            free(part), free(before);
+        }
+    free(whole);
 }
 
 static void dropout_does_not_depend_on_the_split(void **state)
@@ -117,15 +155,15 @@ static void dropout_does_not_depend_on_the_split(void **state)
     enum { N = 4, SIZE = 20003 };
     float *whole = test_normals(N * SIZE, 1);
     parallel_setup(1);
-    dropout_apply(whole, N, SIZE, 0.3f, drop_key);
+    drop_all(whole, N, SIZE, 0.3f, drop_key);
     for (int threads = 1; threads <= 4; threads++) {
         float *batch = test_normals(N * SIZE, 1), *single = test_normals(N * SIZE, 1);
         parallel_setup(threads);
-        dropout_apply(batch, N, SIZE, 0.3f, drop_key);
+        drop_all(batch, N, SIZE, 0.3f, drop_key);
         for (uint32_t i = 0; i < N; i++) {
             RngKey key = drop_key;
             key.image += i;
-            dropout_apply(single + i * SIZE, 1, SIZE, 0.3f, key);
+            drop_all(single + i * SIZE, 1, SIZE, 0.3f, key);
         }
         assert_memory_equal(batch, whole, N * SIZE * sizeof *whole);
         assert_memory_equal(single, whole, N * SIZE * sizeof *whole);
@@ -232,6 +270,7 @@ int main(void)
         cmocka_unit_test(dropout_rate_and_scale),
         cmocka_unit_test(dropout_of_rate_zero_changes_nothing),
         cmocka_unit_test(dropout_follows_the_stream),
+        cmocka_unit_test(dropout_of_a_part),
         cmocka_unit_test(dropout_does_not_depend_on_the_split),
         cmocka_unit_test(upsample_value_and_gradient),
         cmocka_unit_test(image_sums_of_odd_shapes),
