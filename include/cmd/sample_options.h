@@ -14,6 +14,7 @@ typedef struct {
     const char *output; /* .png, .npy, .npz or a folder */
     const char *noise;  /* an .npy file with x_T, or NULL */
     int count;          /* 0: not given */
+    int64_t first;      /* the index of the first image; default 0 */
     int64_t seed;       /* default 0 */
     int sampler;        /* a SamplerKind, -1: not given */
     int steps;          /* 0: not given */

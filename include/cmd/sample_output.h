@@ -18,17 +18,21 @@ bool sample_output_kind(OutputKind *kind, const char *path, bool as_float, Err *
 typedef struct {
     const char *path;
     OutputKind kind;
+    uint32_t first;                     /* the first image's index in the run of its seed */
     int count, height, width, channels; /* of all images */
     int classes;                        /* of the model; 0: none */
     int columns;                        /* of a grid; 0: about as many as rows */
-    const Provenance *how;              /* texts of every PNG; only read by sample_output_write */
+    const Provenance *how;              /* texts of every PNG; not read by sample_output_check */
 } SampleOutput;
 
-/* Whether it can be written there, before any work is done: the folder above exists, a folder holds
- * no samples yet (those of fewer images would be lost among the old), a grid is not too large. */
+/* Floats of an image. */
+size_t sample_output_floats(const SampleOutput *output);
+
+/* Whether it can be written there, before any work is done: the folder above exists, a grid is not
+ * too large. What a folder holds already is sample_folder_open's to judge. */
 bool sample_output_check(const SampleOutput *output, Err *err);
 
-/* images [count,height,width,channels], in [-1, 1]. */
+/* images [count,height,width,channels], in [-1, 1]. Not for folders: cmd/sample_folder.h. */
 bool sample_output_write(const SampleOutput *output, const float *images, Err *err);
 
 #endif

@@ -1,14 +1,15 @@
 /*
- * ddpm sample: which model and sampler are meant, and the images from them. All images are in
- * memory until they are written, so that an output is whole or not there.
+ * ddpm sample: which model and sampler are meant, and the images from them. Those of one file are
+ * in memory until it is written, so that it is whole or not there; those of a folder are written as
+ * their batch is done.
  */
-#include "base/npy.h"
 #include "base/parallel.h"
-#include "base/zip.h"
 #include "cmd/command.h"
 #include "cmd/interrupt.h"
 #include "cmd/progress.h"
 #include "cmd/sample_edit.h"
+#include "cmd/sample_folder.h"
+#include "cmd/sample_noise.h"
 #include "cmd/sample_options.h"
 #include "cmd/sample_output.h"
 #include "train/generate.h"
@@ -16,9 +17,7 @@
 #include "train/source.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { DEFAULT_BATCH = 32 };
 
@@ -30,14 +29,15 @@ typedef struct {
     Provenance how;
     Unet *unet;
     float *weights;
-    float *x_T; /* [count,h,w,c] of --noise, or NULL */
-    uint32_t noise_crc32;
-    float *images;
+    SampleNoise noise;
+    SampleFolder folder;
+    float *images; /* [count,h,w,c], or of a folder, [batch,h,w,c] */
     Generator generator;
     SampleEdit edit;
     Progress progress;
     int batch;
     long calls; /* of the network, those of finished batches */
+    bool stopped;
 } Sample;
 
 /* ---- what is asked for ---- */
@@ -84,52 +84,22 @@ static bool check_variance(const Sample *s, Err *err)
                    sampler_names[s->sampler.kind]);
 }
 
-static bool check_finite(const float *images, size_t count, size_t size, const char *path, Err *err)
+/* Images are counted by 32 bits, as the random numbers are (base/rng.h). */
+static bool choose_images(Sample *s, Err *err)
 {
-    for (size_t i = 0; i < count * size; i++)
-        if (!isfinite(images[i]))
-            return err_set(err, ERR_DATA,
-                           "--noise %s: image %zu (the first is 0) holds %g, which is not finite",
-                           path, i / size, (double)images[i]);
-    return true;
-}
-
-/* x_T from float32 [N,C,H,W] to [N,H,W,C]. */
-static bool take_noise(Sample *s, const Array *array, Err *err)
-{
-    const ModelConfig *m = &s->source.config.model;
-    const char *path = s->options.noise;
-    size_t channels = (size_t)m->channels, pixels = (size_t)m->height * (size_t)m->width;
-    if (array->type != ARRAY_F32 || array->ndim != 4 || array->shape[0] == 0 ||
-        array->shape[1] != channels || array->shape[2] != (size_t)m->height ||
-        array->shape[3] != (size_t)m->width)
-        return err_set(err, ERR_DATA, "--noise %s: expected float32 of shape [N, %d, %d, %d]", path,
-                       m->channels, m->height, m->width);
-    size_t count = array->shape[0];
-    if (s->options.count > 0 && (size_t)s->options.count > count)
-        return err_set(err, ERR_USAGE, "--count %d, but --noise %s holds %zu images",
-                       s->options.count, path, count);
-    if (!check_finite(array->data, count, channels * pixels, path, err)) return false;
-    s->x_T = memory_new(array->count, sizeof *s->x_T, "x_T", err);
-    if (!s->x_T) return false;
-    s->noise_crc32 = zip_crc32(array->data, array->count * sizeof(float));
-    const float *in = array->data;
-    for (size_t i = 0; i < count; i++)
-        for (size_t p = 0; p < pixels; p++)
-            for (size_t c = 0; c < channels; c++)
-                s->x_T[(i * pixels + p) * channels + c] = in[(i * channels + c) * pixels + p];
-    s->output.count = s->options.count > 0 ? s->options.count : (int)count;
-    return true;
-}
-
-static bool read_noise(Sample *s, Err *err)
-{
-    Array array;
-    if (!s->options.noise) return true;
-    if (!npy_read(&array, s->options.noise, err)) return false;
-    bool ok = take_noise(s, &array, err);
-    array_release(&array);
-    return ok;
+    const SampleOptions *o = &s->options;
+    s->output.first = (uint32_t)o->first;
+    s->output.count = o->count > 0 ? o->count : sample_edit_count(o, s->source.config.sample.count);
+    if (o->noise) {
+        if (!sample_noise_read(&s->noise, o->noise, &s->source.config.model, s->output.first,
+                               o->count, err))
+            return false;
+        s->output.count = s->noise.count;
+    }
+    if (o->first + s->output.count <= (int64_t)UINT32_MAX + 1) return true;
+    return err_set(err, ERR_USAGE,
+                   "--first %" PRId64 " with %d images: the last image of a seed is %" PRIu32,
+                   o->first, s->output.count, UINT32_MAX);
 }
 
 static bool choose_output(Sample *s, Err *err)
@@ -142,9 +112,8 @@ static bool choose_output(Sample *s, Err *err)
     s->output.channels = m->channels;
     s->output.classes = config_classes(&s->source.config);
     s->output.columns = o->columns;
-    s->output.count = o->count > 0 ? o->count : sample_edit_count(o, s->source.config.sample.count);
-    return sample_output_kind(&s->output.kind, o->output, o->as_float, err) && read_noise(s, err) &&
-           sample_output_check(&s->output, err);
+    return sample_output_kind(&s->output.kind, o->output, o->as_float, err) &&
+           choose_images(s, err) && sample_output_check(&s->output, err);
 }
 
 static bool choose(Sample *s, Err *err)
@@ -169,9 +138,9 @@ static bool load(Sample *s, Err *err)
     s->unet = unet_new(m, false, err);
     if (!s->unet) return false;
     s->weights = memory_new(unet_params(s->unet)->floats, sizeof *s->weights, "weights", err);
-    size_t floats =
-        (size_t)s->output.count * (size_t)m->height * (size_t)m->width * (size_t)m->channels;
-    s->images = memory_new(floats, sizeof *s->images, "the samples", err);
+    size_t kept = (size_t)(s->output.kind == OUTPUT_FOLDER ? s->batch : s->output.count);
+    s->images =
+        memory_new(kept * sample_output_floats(&s->output), sizeof *s->images, "the samples", err);
     return s->weights && s->images &&
            source_weights(s->weights, &s->source, s->unet, s->options.raw, err) &&
            unet_reserve(s->unet, s->batch, UNET_SAMPLE, err) &&
@@ -190,7 +159,7 @@ static bool describe(Sample *s, Err *err)
                        .sampler = &s->sampler,
                        .steps = generator_steps(&s->generator)};
     if (!provenance_init(&s->how, &of, err)) return false;
-    if (s->x_T) provenance_add(&s->how, "Noise CRC-32", "%08" PRIx32, s->noise_crc32);
+    if (s->noise.x_T) provenance_add(&s->how, "Noise CRC-32", "%08" PRIx32, s->noise.crc32);
     sample_edit_describe(&s->how, &s->edit);
     s->output.how = &s->how;
     return true;
@@ -206,6 +175,9 @@ static void announce(Sample *s)
     fprintf(stderr, "%s: %d images by %s, %d steps%s, seed %" PRIu64 "\n", s->source.folder,
             s->output.count, sampler_names[s->sampler.kind], generator_steps(&s->generator), eta,
             s->sampler.seed);
+    int there = s->output.count - s->folder.left;
+    if (s->output.kind == OUTPUT_FOLDER && there > 0)
+        fprintf(stderr, "%s holds %d of them already\n", s->output.path, there);
 }
 
 static bool on_step(void *context, int steps_done)
@@ -215,34 +187,74 @@ static bool on_step(void *context, int steps_done)
     return interrupt_signal() == 0;
 }
 
-/* Whether all images were drawn. */
-static bool draw(Sample *s)
+/* The images of the batch that starts `at` images after the first. */
+static int batch_size(const Sample *s, int at)
 {
-    int steps = generator_steps(&s->generator), count = s->output.count;
-    for (int first = 0; first < count; first += s->batch) {
-        int n = count - first < s->batch ? count - first : s->batch;
-        size_t at = (size_t)first * s->generator.size;
-        const float *x_T = s->x_T ? s->x_T + at : NULL;
-        if (!sample_edit_batch(&s->edit, s->images + at, x_T, (uint32_t)first, n, on_step, s))
-            return false;
-        s->calls += steps;
-    }
-    return true;
+    int left = s->output.count - at;
+    return left < s->batch ? left : s->batch;
+}
+
+/* A batch of which images are missing is drawn whole: they then have the very bits that a run that
+ * was never interrupted gives them. */
+static bool is_needed(const Sample *s, int at)
+{
+    return s->output.kind != OUTPUT_FOLDER ||
+           sample_folder_needs(&s->folder, at, batch_size(s, at));
+}
+
+static long needed_batches(const Sample *s)
+{
+    long batches = 0;
+    for (int at = 0; at < s->output.count; at += s->batch) batches += is_needed(s, at);
+    return batches;
+}
+
+static bool draw_batch(Sample *s, int at, Err *err)
+{
+    bool folder = s->output.kind == OUTPUT_FOLDER;
+    size_t offset = (size_t)at * s->generator.size;
+    float *images = s->images + (folder ? 0 : offset);
+    const float *x_T = s->noise.x_T ? s->noise.x_T + offset : NULL;
+    int n = batch_size(s, at);
+    s->stopped =
+        !sample_edit_batch(&s->edit, images, x_T, s->output.first + (uint32_t)at, n, on_step, s);
+    s->calls += generator_steps(&s->generator);
+    return s->stopped || !folder || sample_folder_write(&s->folder, images, at, n, err);
+}
+
+static bool draw(Sample *s, Err *err)
+{
+    bool ok = true;
+    for (int at = 0; ok && !s->stopped && at < s->output.count; at += s->batch)
+        if (is_needed(s, at)) ok = draw_batch(s, at, err);
+    return ok;
+}
+
+static int stopped(const Sample *s)
+{
+    int count = s->output.count, drawn = count - s->folder.left;
+    if (s->output.kind == OUTPUT_FOLDER)
+        fprintf(stderr, "%s holds %d of the %d images; the same command draws the others\n",
+                s->output.path, drawn, count);
+    return interrupt_exit_code(interrupt_signal());
 }
 
 static int run(Sample *s, Err *err)
 {
     if (s->options.threads > 0) parallel_setup(s->options.threads);
     if (!choose(s, err) || !load(s, err) || !describe(s, err)) return command_fail("sample", err);
+    bool folder = s->output.kind == OUTPUT_FOLDER;
+    if (folder && !sample_folder_open(&s->folder, &s->output, err))
+        return command_fail("sample", err);
     announce(s);
     interrupt_install();
-    long batches = (s->output.count + s->batch - 1) / s->batch;
-    progress_init(&s->progress, "sample", "steps", 0, batches * generator_steps(&s->generator),
-                  s->options.quiet);
-    bool whole = draw(s);
+    progress_init(&s->progress, "sample", "steps", 0,
+                  needed_batches(s) * generator_steps(&s->generator), s->options.quiet);
+    bool ok = draw(s, err);
     progress_release(&s->progress);
-    if (!whole) return interrupt_exit_code(interrupt_signal());
-    if (!sample_output_write(&s->output, s->images, err)) return command_fail("sample", err);
+    if (ok && s->stopped) return stopped(s);
+    if (!ok || (!folder && !sample_output_write(&s->output, s->images, err)))
+        return command_fail("sample", err);
     printf("%s\n", s->output.path);
     return command_finish("sample");
 }
@@ -254,7 +266,8 @@ static void release(Sample *s)
     unet_free(s->unet);
     free(s->weights);
     free(s->images);
-    free(s->x_T);
+    sample_noise_release(&s->noise);
+    sample_folder_release(&s->folder);
 }
 
 int cmd_sample(int argc, char **argv)

@@ -7,6 +7,7 @@
 #include "data/pixels.h"
 #include "train/generate.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +39,7 @@ bool sample_output_kind(OutputKind *kind, const char *path, bool as_float, Err *
     return true;
 }
 
-static size_t image_floats(const SampleOutput *o)
+size_t sample_output_floats(const SampleOutput *o)
 {
     return (size_t)o->height * (size_t)o->width * (size_t)o->channels;
 }
@@ -72,28 +73,6 @@ static bool check_writable(const SampleOutput *o, Err *err)
                    folder, strerror(errno));
 }
 
-/* Whether write_images could have named it so. */
-static bool is_sample_name(const char *name)
-{
-    size_t digits = strspn(name, "0123456789");
-    return digits >= 6 && strcmp(name + digits, ".png") == 0;
-}
-
-static bool check_no_samples(const char *folder, Err *err)
-{
-    FileList list;
-    if (!file_list(&list, folder, err)) return false;
-    size_t i = 0;
-    while (i < list.count && !is_sample_name(list.names[i])) i++;
-    bool ok = i == list.count ||
-              err_set(err, ERR_USAGE,
-                      "--output %s: the folder holds images already, such as %s; name another "
-                      "folder, or remove them",
-                      folder, list.names[i]);
-    file_list_release(&list);
-    return ok;
-}
-
 bool sample_output_check(const SampleOutput *o, Err *err)
 {
     char parent[FILE_PATH];
@@ -106,7 +85,6 @@ bool sample_output_check(const SampleOutput *o, Err *err)
         return err_set(err, ERR_USAGE, "--output %s is a file, and no ending says of which kind",
                        o->path);
     if (!check_writable(o, err)) return false;
-    if (o->kind == OUTPUT_FOLDER) return !file_is_folder(o->path) || check_no_samples(o->path, err);
     if (o->kind != OUTPUT_GRID) return true;
     Image grid = {0};
     bool ok = grid_new(&grid, grid_dims(o), err);
@@ -137,7 +115,8 @@ static bool draw_labels(Array *labels, const SampleOutput *o, Err *err)
     if (!array_init(labels, ARRAY_I64, 1, (size_t[]){(size_t)o->count}, "the labels", err))
         return false;
     int64_t *label = labels->data;
-    for (int i = 0; i < o->count; i++) label[i] = generator_class((uint32_t)i, o->classes);
+    for (int i = 0; i < o->count; i++)
+        label[i] = generator_class(o->first + (uint32_t)i, o->classes);
     return true;
 }
 
@@ -172,60 +151,20 @@ static bool write_floats(const SampleOutput *o, const float *images, Err *err)
     return ok;
 }
 
-static bool write_image(const char *folder, const SampleOutput *o, int i, const Image *image,
-                        Err *err)
-{
-    char path[FILE_PATH];
-    Provenance how = *o->how;
-    PngText texts[PROVENANCE_MAX];
-    provenance_add(&how, "Index", "%d", i);
-    return file_path(path, err, "%s/%06d.png", folder, i) &&
-           image_write(path, image, texts, provenance_texts(texts, &how), err);
-}
-
-static bool write_images(const char *folder, const SampleOutput *o, const float *images, Err *err)
-{
-    Image image;
-    if (!file_make_folder(folder, err) || !image_new(&image, o->height, o->width, o->channels, err))
-        return false;
-    bool ok = true;
-    for (int i = 0; ok && i < o->count; i++) {
-        pixels_to_bytes(image.pixels, images + (size_t)i * image_floats(o), image_floats(o));
-        ok = write_image(folder, o, i, &image, err);
-    }
-    image_release(&image);
-    return ok;
-}
-
-/* A new folder appears with all its images, or not at all. */
-static bool write_folder(const SampleOutput *o, const float *images, Err *err)
-{
-    char whole[FILE_PATH], temporary[FILE_PATH];
-    if (file_is_folder(o->path)) return write_images(o->path, o, images, err);
-    if (!file_path(whole, err, "%s", o->path)) return false;
-    for (size_t end = strlen(whole); end > 1 && whole[end - 1] == '/'; end--) whole[end - 1] = '\0';
-    if (!file_path(temporary, err, "%s.%ld.tmp", whole, (long)getpid())) return false;
-    if (write_images(temporary, o, images, err) && file_rename(temporary, whole, err)) return true;
-    Err ignored;
-    file_remove(temporary, &ignored);
-    return false;
-}
-
 static bool write_grid(const SampleOutput *o, const float *images, Err *err)
 {
     Provenance how = *o->how;
     PngText texts[PROVENANCE_MAX];
-    provenance_add_range(&how, 0, o->count);
+    provenance_add_range(&how, o->first, o->count);
     return grid_write(o->path, images, grid_dims(o), texts, provenance_texts(texts, &how), err);
 }
 
 bool sample_output_write(const SampleOutput *o, const float *images, Err *err)
 {
+    assert(o->kind != OUTPUT_FOLDER);
     switch (o->kind) {
     case OUTPUT_GRID:
         return write_grid(o, images, err);
-    case OUTPUT_FOLDER:
-        return write_folder(o, images, err);
     case OUTPUT_FLOATS:
         return write_floats(o, images, err);
     case OUTPUT_NPZ:

@@ -86,7 +86,7 @@ static bool differs(const char *path, const char *key, const char *theirs, const
                     Err *err)
 {
     return err_set(err, ERR_USAGE, "%s is another image: its %s is %s, and here it would be %s",
-                   path, key, theirs ? theirs : "not given", ours ? ours : "not given");
+                   path, key, theirs ? theirs : "none", ours ? ours : "none");
 }
 
 bool provenance_check(const Provenance *p, const char *path, Err *err)

@@ -247,7 +247,10 @@ sampling_without_space() {
         [[ "$(cat err)" == "ddpm sample: little/$output"*": cannot "*": "* ]]
     done
     [ "$(cat little/x.npy)" = mine ]
-    [ "$(ls -A little)" = x.npy ]
+    [ "$(ls -A little)" = "$(printf 'folder\nx.npy')" ]
+    # a folder keeps the images that found room, each whole
+    [ -e little/folder/000000.png ]
+    for output in little/folder/*; do "$DDPM" info "$output" >/dev/null; done
 }
 
 @test "no space on the disk for a checkpoint" {

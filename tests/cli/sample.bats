@@ -125,6 +125,8 @@ labels_of() { # FILE COUNT
 @test "a model with classes: image i of class i modulo their number, the labels in the .npz" {
     local classes=(--set data.labels=true --set model.num_classes=9)
     train "${classes[@]}" --out classes --set train.steps=3
+    sample --model classes -n 2 --first 7 -o late.npz --sampler ddim --steps 2
+    [ "$(labels_of late.npz 2)" = "7 0" ]
     sample --model classes -n 10 -o labelled.npz --batch 4 --sampler ddim --steps 2
     [ "$(labels_of labelled.npz 10)" = "0 1 2 3 4 5 6 7 0 1" ]
     "$DDPM" sample --help | grep -q "class i modulo"
@@ -136,20 +138,6 @@ labels_of() { # FILE COUNT
     [ "$status" -eq 1 ]
     refuses 3 "plain.npz" "arr_1" -- train --config tiny.json "${classes[@]}" \
         --set data.format=npy --set data.path=plain.npz --dry-run
-}
-
-@test "a folder that holds images is not written into, another is" {
-    mkdir -p folder
-    echo mine >folder/notes.txt
-    echo mine >folder/1.png
-    sample -n 2 -o folder --sampler ddim --steps 2
-    [ "$(cd folder && echo *)" = "000000.png 000001.png 1.png notes.txt" ]
-    cp -r folder before
-    refuses 2 "--output folder" "000000.png" "another" "remove" -- sample -n 1 -o folder --seed 1
-    rm folder/000000.png
-    refuses 2 "--output folder/" "000001.png" -- sample -n 1 -o folder/
-    rm before/000000.png
-    diff -r folder before
 }
 
 @test "--noise: x_T from a file" {
@@ -164,6 +152,27 @@ labels_of() { # FILE COUNT
     sample -n 3 -o drawn.npy --float --sampler ddim --steps 4
     run cmp -s drawn.npy one.npy
     [ "$status" -eq 1 ]
+}
+
+@test "--first: the images from there on, and their part of --noise" {
+    sample -n 7 -o all.npy --sampler ddim --steps 5
+    sample --first 4 -n 3 -o last.npy --sampler ddim --steps 5
+    bytes_of all.npy | tail -c +$((4 * image + 1)) >all.last
+    bytes_of last.npy >last
+    within_one all.last last
+    sample -n 7 -o noise.npy --float --seed 5
+    sample --noise noise.npy -o decoded.npy --sampler ddim --steps 4
+    sample --noise noise.npy --first 5 -o rest.npy --sampler ddim --steps 4
+    bytes_of decoded.npy | tail -c +$((5 * image + 1)) >decoded.rest
+    bytes_of rest.npy >rest
+    within_one decoded.rest rest
+    sample --first 3 -n 2 -o grid.png
+    "$DDPM" info grid.png | grep -q '^First index  *3$'
+    refuses 2 "--first 7" "0 .. 6" -- sample --noise noise.npy --first 7 -o x.png
+    refuses 2 "--first 5 --count 3" "0 .. 6" -- sample --noise noise.npy --first 5 -n 3 -o x.png
+    refuses 2 "--first 4294967295" "2 images" -- sample --first 4294967295 -n 2 -o x.png
+    sample --first 4294967295 -n 1 -o x.png --sampler ddim --steps 1
+    refuses 2 "--first -1" -- sample --first -1 -n 2 -o y.png
 }
 
 @test "--noise that does not fit is refused" {
