@@ -45,6 +45,7 @@ typedef struct {
     const Schedule *full; /* the chain that the network was trained on */
     Schedule chain;       /* the entries that are visited: chain.T steps in all */
     int left;             /* steps still to do; the next is from entry left - 1 */
+    uint32_t part;        /* of the noise (base/rng.h): 0, unless an entry is walked again */
     int n;
     size_t size;
     double *x_t;              /* [n, size] */

@@ -110,9 +110,10 @@ void sampler_init(Sampler *sampler, Arena *arena, const SamplerConfig *config, c
 static const double *draw_noise(Sampler *s, int image, int t)
 {
     size_t at = (size_t)image * s->size;
-    rng_normal(
-        s->network_in + at, s->size,
-        key_of(s->config.seed, s->config.first_image + (uint32_t)image, t, RNG_SAMPLER_NOISE));
+    RngKey key =
+        key_of(s->config.seed, s->config.first_image + (uint32_t)image, t, RNG_SAMPLER_NOISE);
+    key.part = s->part;
+    rng_normal(s->network_in + at, s->size, key);
     widen(s->noise + at, s->network_in + at, s->size);
     return s->noise + at;
 }
