@@ -9,18 +9,25 @@
 #include "train/edit.h"
 #include "train/provenance.h"
 
-typedef enum { EDIT_NONE, EDIT_INIT } EditKind;
+typedef enum { EDIT_NONE, EDIT_INIT, EDIT_INPAINT } EditKind;
 
 typedef struct {
     EditKind kind;
     const SampleOptions *options;
     Generator *generator;
-    float *x_0; /* [size], the image */
-    float *x_t; /* [batch, size], where a batch begins */
+    float *x_0;    /* [size], the image */
+    float *x_t;    /* [batch, size], where a batch begins */
+    uint8_t *fill; /* [size], what the mask says */
+    Inpainting inpainting;
 } SampleEdit;
 
 /* Refuse options that do not go together or lack another; the message says why. ERR_USAGE. */
 bool sample_edit_check(const SampleOptions *options, Err *err);
+
+/* Where --sampler or --steps are not given and the option of this file is better served by others
+ * than the config's: put them into `sampler`. */
+void sample_edit_sampler(SamplerConfig *sampler, const SampleOptions *options,
+                         const Config *config);
 
 /* How many images are drawn where --count is not given, by a config that says `count`. */
 int sample_edit_count(const SampleOptions *options, int count);
@@ -33,7 +40,10 @@ bool sample_edit_open(SampleEdit *edit, const SampleOptions *options, const Conf
  * its walk is set. */
 bool sample_edit_prepare(SampleEdit *edit, Generator *generator, int batch, Err *err);
 
-/* Add what the images were made from: Init CRC-32, Strength. */
+/* Network calls of a batch. */
+int64_t sample_edit_calls(SampleEdit *edit);
+
+/* Add what the images were made from: the image's CRC-32, Strength, ... */
 void sample_edit_describe(Provenance *how, const SampleEdit *edit);
 
 /* As generator_batch; without an option of this file it is that. */

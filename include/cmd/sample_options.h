@@ -29,7 +29,9 @@ typedef struct {
     /* of cmd/sample_edit.h */
     const char *init; /* an image to begin at, or NULL */
     double strength;  /* in [0, 1]; -1: not given */
-    int fit;          /* a Fit less FIT_PAD; -1: not given */
+    const char *inpaint, *mask;
+    int jump_length, resample; /* of RePaint; 0: not given */
+    int fit;                   /* a Fit less FIT_PAD; -1: not given */
 } SampleOptions;
 
 extern const OptionTable sample_options_table;

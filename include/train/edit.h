@@ -1,9 +1,10 @@
 /*
- * Samples that begin at images instead of pure noise, with a Generator's network.
+ * Samples that are made of images, not of noise alone, with a Generator's network.
  */
 #ifndef DDPM_TRAIN_EDIT_H
 #define DDPM_TRAIN_EDIT_H
 
+#include "diffusion/inpaint.h"
 #include "train/generate.h"
 
 /* Let the generator walk only the last `strength` (0 .. 1) of its chain's entries, rounded, at
@@ -14,5 +15,19 @@ void edit_start(Generator *g, double strength);
  * images first_image .. first_image + n - 1 of the run x_t [n, size] ~ q(x_t | x_0) at the entry
  * that edit_start chose. The noise is what would otherwise be x_T (sampler_draw_x_T). */
 void edit_diffuse(float *x_t, Generator *g, const float *x_0, uint32_t first_image, int n);
+
+/* Images of which a part is given (diffusion/inpaint.h). */
+typedef struct {
+    const float *x_0;    /* [size] */
+    const uint8_t *fill; /* [size], 1 where it is to be filled in */
+    int jump_length, resample;
+} Inpainting;
+
+/* Network calls of a batch. Not during one. */
+int64_t edit_inpaint_calls(Generator *g, const Inpainting *inpainting);
+
+/* As generator_batch; the sampler is ddpm or ddim. */
+bool edit_inpaint(Generator *g, float *out, const Inpainting *inpainting, const float *x_T,
+                  uint32_t first_image, int n, GeneratorProgress progress, void *context);
 
 #endif

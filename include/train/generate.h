@@ -37,12 +37,20 @@ int32_t generator_class(uint32_t image, int classes);
 /* Network calls that each batch takes: the steps, without repeats. Not during a batch. */
 int generator_steps(Generator *g);
 
-/* Called after each step of a batch; false stops it. */
-typedef bool (*GeneratorProgress)(void *context, int steps_done);
+/* Called after each call of the network in a batch; false stops it. */
+typedef bool (*GeneratorProgress)(void *context, int calls_done);
 
 /* out [n,h,w,channels], n at most the batch: images first_image .. first_image + n - 1 of the run.
  * `x_T` [n,h,w,channels] or NULL to draw it. Returns whether it came to its end. */
 bool generator_batch(Generator *g, float *out, const float *x_T, uint32_t first_image, int n,
                      GeneratorProgress progress, void *context);
+
+/* ---- what generator_batch is made of, for walks of another kind ---- */
+
+/* Initialise the sampler of such a batch, which stays until the next. */
+void generator_start(Generator *g, Sampler *sampler, const float *x_T, uint32_t first_image, int n);
+
+/* A Denoiser: the network's output at the x_t of that batch. `g` is the Generator. */
+void generator_denoise(void *g, float *out, const float *x_t, int t, int n);
 
 #endif

@@ -121,6 +121,7 @@ static bool choose(Sample *s, Err *err)
     if (!sample_edit_check(&s->options, err) || !source_open(&s->source, s->options.model, err))
         return false;
     choose_sampler(s);
+    sample_edit_sampler(&s->sampler, &s->options, &s->source.config);
     return check_outputs(s, err) && check_variance(s, err) &&
            sampler_check(&s->sampler, &s->source.config.diffusion, err) && choose_output(s, err) &&
            sample_edit_open(&s->edit, &s->options, &s->source.config, err);
@@ -218,7 +219,7 @@ static bool draw_batch(Sample *s, int at, Err *err)
     int n = batch_size(s, at);
     s->stopped =
         !sample_edit_batch(&s->edit, images, x_T, s->output.first + (uint32_t)at, n, on_step, s);
-    s->calls += generator_steps(&s->generator);
+    s->calls += (long)sample_edit_calls(&s->edit);
     return s->stopped || !folder || sample_folder_write(&s->folder, images, at, n, err);
 }
 
@@ -249,7 +250,7 @@ static int run(Sample *s, Err *err)
     announce(s);
     interrupt_install();
     progress_init(&s->progress, "sample", "steps", 0,
-                  needed_batches(s) * generator_steps(&s->generator), s->options.quiet);
+                  needed_batches(s) * (long)sample_edit_calls(&s->edit), s->options.quiet);
     bool ok = draw(s, err);
     progress_release(&s->progress);
     if (ok && s->stopped) return stopped(s);

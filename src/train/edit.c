@@ -33,3 +33,25 @@ void edit_diffuse(float *x_t, Generator *g, const float *x_0, uint32_t first_ima
         diffuse(x, x_0, x, alpha_bar, g->size);
     }
 }
+
+int64_t edit_inpaint_calls(Generator *g, const Inpainting *inpainting)
+{
+    return inpaint_calls(generator_steps(g), inpainting->jump_length, inpainting->resample);
+}
+
+bool edit_inpaint(Generator *g, float *out, const Inpainting *inpainting, const float *x_T,
+                  uint32_t first_image, int n, GeneratorProgress progress, void *context)
+{
+    Sampler sampler;
+    Inpaint inpaint;
+    bool more = true, going = true;
+    generator_start(g, &sampler, x_T, first_image, n);
+    inpaint_init(&inpaint, &sampler, inpainting->x_0, inpainting->fill, inpainting->jump_length,
+                 inpainting->resample);
+    for (int done = 1; more && going; done++) {
+        more = inpaint_step(&inpaint, generator_denoise, g);
+        going = !progress || progress(context, done);
+    }
+    if (going) sampler_result(out, &sampler);
+    return going;
+}

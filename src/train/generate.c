@@ -27,8 +27,8 @@ void generator_release(Generator *g)
     arena_release(&g->variable);
 }
 
-/* The network's output at x_t; it is fed the 0-based step. */
-static void denoise(void *context, float *out, const float *x_t, int t, int n)
+/* The network is fed the 0-based step. */
+void generator_denoise(void *context, float *out, const float *x_t, int t, int n)
 {
     Generator *g = context;
     for (int i = 0; i < n; i++) g->t[i] = (float)(t - 1);
@@ -41,7 +41,7 @@ int32_t generator_class(uint32_t image, int classes)
     return (int32_t)(image % (uint32_t)classes);
 }
 
-static void start(Generator *g, Sampler *sampler, const float *x_T, uint32_t first_image, int n)
+void generator_start(Generator *g, Sampler *sampler, const float *x_T, uint32_t first_image, int n)
 {
     g->config.first_image = first_image;
     for (int i = 0; i < n && g->classes > 0; i++)
@@ -63,9 +63,9 @@ bool generator_batch(Generator *g, float *out, const float *x_T, uint32_t first_
 {
     Sampler sampler;
     bool more = true, going = true;
-    start(g, &sampler, x_T, first_image, n);
+    generator_start(g, &sampler, x_T, first_image, n);
     for (int done = 1; more && going; done++) {
-        more = sampler_step(&sampler, denoise, g);
+        more = sampler_step(&sampler, generator_denoise, g);
         going = !progress || progress(context, done);
     }
     if (going) sampler_result(out, &sampler);

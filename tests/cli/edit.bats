@@ -159,3 +159,102 @@ bitmap() { # FILE WIDTH HEIGHT COLOUR
     refuses 2 "--fit" "pad, resize" -- sample --init "$a" --fit crop -o x.png
     [ ! -e x.png ]
 }
+
+# The bytes of a uint8 .npy of 8 x 8 x 3 images in which the mask of awk's condition on x, y is not
+# (or, with KIND white, is) white.
+under_mask() { # FILE CONDITION [white]
+    tail -c +129 "$1" | od -An -v -t u1 -w1 | awk -v white="${3:+1}" '{
+        k = int((NR - 1) / 3) % 64; x = k % 8; y = int(k / 8)
+        if (('"$2"') == (white + 0)) print }'
+}
+
+@test "--inpaint: known pixels are the image's, byte for byte; the others are drawn" {
+    local where="x + y >= 8" sampler
+    bitmap mask.bmp 8 8 "$where ? 255 : 0"
+    image_of given.npy 0 5 >five
+    { head -c 128 given.npy; cat five; } >five.npy
+    for sampler in ddpm "ddim --steps 7" "ddim --steps 7 --eta 1 --no-clip"; do
+        # shellcheck disable=SC2086 # words
+        sample --inpaint "$a" --mask mask.bmp -n 5 --batch 3 -o out.npy --sampler $sampler
+        under_mask five.npy "$where" >known
+        under_mask out.npy "$where" | cmp - known
+        [ "$(wc -l <known)" -eq $((5 * 3 * 36)) ]
+        under_mask five.npy "$where" white >there
+        run cmp -s <(under_mask out.npy "$where" white) there
+        [ "$status" -eq 1 ]
+        # each image is filled in in its own way
+        image_of out.npy 0 >first
+        image_of out.npy 1 >second
+        run cmp -s first second
+        [ "$status" -eq 1 ]
+    done
+    # in PNGs too: read back, with next to nothing done to them
+    sample --inpaint "$a" --mask mask.bmp -n 1 -o pngs
+    sample --inpaint pngs/000000.png --mask mask.bmp -n 1 -o again.npy
+    { head -c 128 given.npy; image_of given.npy 0; } >one.npy
+    under_mask one.npy "$where" >known
+    under_mask again.npy "$where" | cmp - known
+}
+
+@test "--inpaint: a mask that is all white is sampling, for resample 1" {
+    bitmap white.bmp 8 8 255
+    sample --inpaint "$a" --mask white.bmp --resample 1 -n 3 -o out.npy
+    sample -n 3 -o plain.npy
+    cmp out.npy plain.npy
+}
+
+@test "--inpaint: image i depends on the seed and i alone, and on how often it is resampled" {
+    bitmap mask.bmp 8 8 "y >= 4 ? 255 : 0"
+    sample --inpaint "$a" --mask mask.bmp -n 5 -o all.npy
+    sample --inpaint "$a" --mask mask.bmp -n 5 -o split.npy --batch 2 --threads 1
+    within_one all.npy split.npy
+    sample --inpaint "$a" --mask mask.bmp -n 2 -o two.npy
+    bytes_of all.npy $((2 * image)) >all.2
+    bytes_of two.npy >two.2
+    within_one all.2 two.2
+    for options in "--seed 1" "--resample 2" "--jump-length 3"; do
+        # shellcheck disable=SC2086 # words
+        sample --inpaint "$a" --mask mask.bmp -n 2 -o other.npy $options
+        run cmp -s other.npy two.npy
+        [ "$status" -eq 1 ]
+    done
+    # 10 is more than a chain of 5 has room for: 4
+    sample --inpaint "$a" --mask mask.bmp --sampler ddim --steps 5 -o ten.npy
+    sample --inpaint "$a" --mask mask.bmp --sampler ddim --steps 5 --jump-length 4 -o four.npy
+    cmp ten.npy four.npy
+}
+
+@test "--inpaint: as many calls as it takes, with --noise, and told by the PNG" {
+    bitmap mask.bmp 8 8 "y >= 4 ? 255 : 0"
+    "$DDPM" sample --inpaint "$a" --mask mask.bmp -o x.png --batch 1 2>said
+    # one turn, at level 1: 20 steps and 9 times 10
+    grep -q "/110 " said
+    "$DDPM" info x.png >info
+    grep -q "^Jump length  *10$" info
+    grep -q "^Resample  *10$" info
+    sample -n 3 -o noise.npy --float
+    sample --inpaint "$a" --mask mask.bmp --noise noise.npy -o x.npy
+    [ "$(wc -c <x.npy)" -eq $((128 + 3 * image)) ]
+}
+
+@test "--inpaint: what cannot work is refused, with the reason" {
+    bitmap mask.bmp 8 8 255
+    bitmap black.bmp 8 8 127
+    bitmap wide.bmp 9 8 255
+    refuses 2 "--inpaint $a" "--mask IMAGE" "white" -- sample --inpaint "$a" -o x.png
+    refuses 2 "--mask" "--inpaint" -- sample --mask mask.bmp -o x.png
+    refuses 2 "--jump-length" "--inpaint" -- sample --jump-length 3 -o x.png
+    refuses 2 "--resample" "--inpaint" -- sample --resample 3 -o x.png
+    refuses 2 "dpm++" "ddpm or ddim" -- \
+        sample --inpaint "$a" --mask mask.bmp --sampler dpm++ -o x.png
+    refuses 2 "--init $a" "--inpaint $a" -- \
+        sample --inpaint "$a" --mask mask.bmp --init "$a" -o x.png
+    refuses 2 "--strength" "--init" -- \
+        sample --inpaint "$a" --mask mask.bmp --strength 0.3 -o x.png
+    refuses 3 "--mask black.bmp" "no pixel is white" -- \
+        sample --inpaint "$a" --mask black.bmp -o x.png
+    refuses 3 "--mask wide.bmp" "8 x 9" "--fit" -- \
+        sample --inpaint "$a" --mask wide.bmp -o x.png
+    refuses 2 "--jump-length 0" -- sample --inpaint "$a" --mask mask.bmp --jump-length 0 -o x.png
+    [ ! -e x.png ]
+}

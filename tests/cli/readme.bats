@@ -8,6 +8,8 @@ setup() {
     FOLDER=$(mktemp -d)
     mkdir "$FOLDER/bin" "$FOLDER/work"
     cp -r configs "$FOLDER/work"
+    mkdir "$FOLDER/work/data"
+    cp data/lower-half.png "$FOLDER/work/data"
     export DDPM ROOT
 }
 
