@@ -1,5 +1,5 @@
 /*
- * A head's products are GEMMs on a slice of the channels (the row stride stays c), one thread each;
+ * A head's products are on a slice of the channels (the row stride stays c), one thread each;
  * the threads share out images, heads and, in the forward pass, blocks of queries. A block's
  * scores are small enough to be still in the second cache when softmax and the next product want
  * them. In the backward pass all blocks of a head add to the same dk and dv and so stay on one
@@ -7,8 +7,8 @@
  */
 #include "nn/attention.h"
 
-#include "base/gemm.h"
 #include "base/parallel.h"
+#include "nn/product.h"
 #include "nn/vector_math.h"
 
 #include <assert.h>
@@ -17,9 +17,20 @@
 
 enum { QUERIES = 128, RUN = 256 };
 
+static int block_count(const AttentionDims *d)
+{
+    return (d->tokens + QUERIES - 1) / QUERIES;
+}
+
+/* Of a block: blocks are about equal, as each of them has its k and v copied for the products. */
+static int block_queries(const AttentionDims *d)
+{
+    return (d->tokens + block_count(d) - 1) / block_count(d);
+}
+
 static size_t score_floats(const AttentionDims *d)
 {
-    return (size_t)QUERIES * (size_t)d->tokens;
+    return (size_t)block_queries(d) * (size_t)d->tokens;
 }
 
 size_t attention_scratch(const AttentionDims *d)
@@ -41,7 +52,8 @@ static Block block_of(const AttentionDims *d, int image, int head, int first)
     Block b = {.first = first, .token = (size_t)image * (size_t)d->tokens * c};
     b.token += (size_t)head * (c / (size_t)d->heads);
     b.query = b.token + (size_t)first * c;
-    b.queries = d->tokens - first < QUERIES ? d->tokens - first : QUERIES;
+    int queries = block_queries(d);
+    b.queries = d->tokens - first < queries ? d->tokens - first : queries;
     return b;
 }
 
@@ -62,7 +74,7 @@ static void score(float *scores, const float *x, const float *y, Block b, const 
               .ldc = d->tokens,
               .trans_b = true,
               .alpha = alpha};
-    gemm(scores, x, y, g);
+    product(scores, x, y, NULL, g);
 }
 
 /* out [queries,c/heads] = scores x: rows weighted by the scores. */
@@ -75,7 +87,7 @@ static void gather(float *out, const float *scores, const float *x, Block b, con
               .ldb = d->c,
               .ldc = d->c,
               .alpha = 1.0f};
-    gemm(out, scores, x, g);
+    product(out, scores, x, NULL, g);
 }
 
 /* out [tokens,c/heads] += scores^T x, x a block's rows; the first block overwrites. */
@@ -91,7 +103,7 @@ static void scatter(float *out, const float *scores, const float *x, Block b,
               .trans_a = true,
               .alpha = 1.0f,
               .beta = b.first ? 1.0f : 0.0f};
-    gemm(out, scores, x, g);
+    product(out, scores, x, NULL, g);
 }
 
 static float row_max(const float *x, size_t n)
@@ -156,11 +168,11 @@ static void probabilities(float *p, const float *q, const float *k, Block b, con
 void attention_forward(float *o, const float *q, const float *k, const float *v,
                        const AttentionDims *d, float *scratch)
 {
-    int blocks = (d->tokens + QUERIES - 1) / QUERIES;
+    int blocks = block_count(d), queries = block_queries(d);
 #pragma omp parallel for schedule(dynamic)
     for (int task = 0; task < d->n * d->heads * blocks; task++) {
         int pair = task / blocks;
-        Block b = block_of(d, pair / d->heads, pair % d->heads, task % blocks * QUERIES);
+        Block b = block_of(d, pair / d->heads, pair % d->heads, task % blocks * queries);
         float *p = scratch + (size_t)parallel_thread() * 2 * score_floats(d);
         probabilities(p, q, k, b, d);
         gather(o + b.query, p, v + b.token, b, d);
@@ -194,7 +206,7 @@ void attention_backward(float *dq, float *dk, float *dv, const float *d_o, const
 #pragma omp parallel for schedule(dynamic)
     for (int pair = 0; pair < d->n * d->heads; pair++) {
         float *own = scratch + (size_t)parallel_thread() * 2 * score_floats(d);
-        for (int first = 0; first < d->tokens; first += QUERIES) {
+        for (int first = 0; first < d->tokens; first += block_queries(d)) {
             Block b = block_of(d, pair / d->heads, pair % d->heads, first);
             backward_block((Gradients){dq, dk, dv}, d_o, q, k, v, b, d, own);
         }

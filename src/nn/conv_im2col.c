@@ -14,8 +14,8 @@
  */
 #include "nn/conv_im2col.h"
 
-#include "base/gemm.h"
 #include "base/parallel.h"
+#include "nn/product.h"
 
 #include <assert.h>
 #include <stdbool.h>
@@ -23,8 +23,8 @@
 
 enum {
     TAPS = 9,
-    MIN_PIXELS = 128,      /* of a block: below this BLAS spends its time on packing the filter */
-    MAX_PIXELS = 512,      /* more no longer helps */
+    MIN_PIXELS = 128, /* of a block: below this copies of the filter take too much of the time */
+    MAX_PIXELS = 512, /* more no longer helps */
     COLUMN_FLOATS = 98304, /* of a block between the two: a fifth of a 2 MiB cache */
     WIDE = 64,             /* channels of a task where the work is split by channels */
     SMALL_FILTER = 16384,  /* floats of a filter that is summed in parts */
@@ -134,7 +134,7 @@ static void forward_block(float *y, const float *x, const float *w, ConvAdd add,
     if (adds) add_first(y, add, d, b);
     Gemm g = gemm_dims(b.count, b.outputs, TAPS * d->c_in, false, false, adds ? 1.0f : 0.0f);
     g.ldb = g.ldc = d->c_out;
-    gemm(y + (size_t)b.pixel * (size_t)d->c_out + b.out, columns, w + b.out, g);
+    product(y + (size_t)b.pixel * (size_t)d->c_out + b.out, columns, w + b.out, NULL, g);
 }
 
 void im2col_forward(float *y, const float *x, const float *w, ConvAdd add, const ConvDims *d,
@@ -187,7 +187,7 @@ static void scatter(float *dx, const float *product, const ConvDims *d, int tap,
 
 /* `channels` channels of one image; dx, dy and w point at them. */
 static void backward_image(float *dx, const float *dy, const float *w, const ConvDims *d,
-                           int channels, float *product)
+                           int channels, float *taps)
 {
     int w_out = conv_out_width(d), h_out = conv_out_height(d), rows = scatter_rows(d);
     size_t c_in = (size_t)d->c_in, c_out = (size_t)d->c_out;
@@ -197,9 +197,9 @@ static void backward_image(float *dx, const float *dy, const float *w, const Con
         int count = min_int(rows, h_out - first);
         Gemm g = gemm_dims(count * w_out, channels, d->c_out, false, true, 0.0f);
         for (int tap = 0; tap < TAPS; tap++) {
-            gemm(product, dy + (size_t)first * (size_t)w_out * c_out,
-                 w + (size_t)tap * c_in * c_out, g);
-            scatter(dx, product, d, tap, first, count, channels);
+            product(taps, dy + (size_t)first * (size_t)w_out * c_out,
+                    w + (size_t)tap * c_in * c_out, NULL, g);
+            scatter(dx, taps, d, tap, first, count, channels);
         }
     }
 }
@@ -249,7 +249,7 @@ static void weight_block(float *dw, const float *dy, const float *x, const ConvD
         gather(columns, x, d, taps, first, count);
         Gemm g = gemm_dims(row, b.outputs, count, true, false, 1.0f);
         g.ldb = g.ldc = d->c_out;
-        gemm(dw + b.out, columns, dy + (size_t)first * (size_t)d->c_out + b.out, g);
+        product(dw + b.out, columns, dy + (size_t)first * (size_t)d->c_out + b.out, NULL, g);
     }
 }
 

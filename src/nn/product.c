@@ -6,6 +6,7 @@
  */
 #include "nn/product.h"
 
+#include "nn/narrow_product.h"
 #include "nn/panel_product.h"
 
 #include <assert.h>
@@ -14,13 +15,13 @@
 
 enum {
     COLUMNS = PANEL_COLUMNS,
-    DEPTH = 256,    /* of a chunk: 32 KiB of b with AVX-512 */
-    FEW_ROWS = 24,  /* no more than these read b where it lies */
-    EDGE_ROWS = 48, /* of c at a time where its columns do not fill a panel */
-    BLOCK_ROWS = 480,
-    TASKS = 8,
-    SUM_FLOATS = 1 << 17,
+    DEPTH = 256,      /* of a chunk: 32 KiB of b with AVX-512 */
+    FEW_ROWS = 24,    /* no more than these read b where it lies */
+    EDGE_ROWS = 48,   /* of c at a time where its columns do not fill a panel */
+    BLOCK_ROWS = 480, /* of c, for one task, whose part of a should stay in the second cache */
     BLOCK_COLUMNS = 512,
+    TASKS = 8,            /* as many are wanted */
+    SUM_FLOATS = 1 << 17, /* for the parts of a sum: 512 KiB of the stack */
     QUAD = 4,
 };
 
@@ -43,17 +44,26 @@ static inline Quad quad_load(const float *from)
     return q;
 }
 
+/* The elements of a's and b's first halves by turns, and of their second halves. */
+static inline Quad first_halves(Quad a, Quad b)
+{
+    return __builtin_shufflevector(a, b, 0, 4, 1, 5);
+}
+
+static inline Quad second_halves(Quad a, Quad b)
+{
+    return __builtin_shufflevector(a, b, 2, 6, 3, 7);
+}
+
 /* to[j * COLUMNS + i] = from[i * ld + j] for i, j < 4. */
 static inline void transpose_quad(float *to, const float *from, size_t ld)
 {
     Quad a = quad_load(from), b = quad_load(from + ld);
     Quad c = quad_load(from + 2 * ld), d = quad_load(from + 3 * ld);
-    Quad ac0 = {a[0], c[0], a[1], c[1]}, ac1 = {a[2], c[2], a[3], c[3]};
-    Quad bd0 = {b[0], d[0], b[1], d[1]}, bd1 = {b[2], d[2], b[3], d[3]};
-    Quad columns[QUAD] = {{ac0[0], bd0[0], ac0[1], bd0[1]},
-                          {ac0[2], bd0[2], ac0[3], bd0[3]},
-                          {ac1[0], bd1[0], ac1[1], bd1[1]},
-                          {ac1[2], bd1[2], ac1[3], bd1[3]}};
+    Quad ac0 = first_halves(a, c), ac1 = second_halves(a, c);
+    Quad bd0 = first_halves(b, d), bd1 = second_halves(b, d);
+    Quad columns[QUAD] = {first_halves(ac0, bd0), second_halves(ac0, bd0), first_halves(ac1, bd1),
+                          second_halves(ac1, bd1)};
     for (size_t j = 0; j < QUAD; j++) memcpy(to + j * COLUMNS, &columns[j], sizeof columns[j]);
 }
 
@@ -69,12 +79,14 @@ static void copy_transposed(float *panel, const float *b, size_t ld, int depth, 
             panel[k * COLUMNS + j] = b[(size_t)j * ld + (size_t)k];
 }
 
-/* panel [depth, COLUMNS] = alpha op(b), zero beyond `columns`. */
+/* panel [depth, COLUMNS] = alpha op(b), zero from `columns` on to the end of the vector. */
 static void copy_panel(float *restrict panel, const float *restrict b, const Gemm *g, int depth,
                        int columns)
 {
-    size_t ld = (size_t)g->ldb, size = (size_t)depth * COLUMNS;
-    if (columns < COLUMNS) memset(panel, 0, size * sizeof *panel);
+    size_t ld = (size_t)g->ldb, width = columns > SIMD_LANES ? COLUMNS : SIMD_LANES;
+    if (columns % SIMD_LANES != 0)
+        for (size_t k = 0; k < (size_t)depth; k++)
+            simd_store(panel + k * COLUMNS + width - SIMD_LANES, (Simd){0});
     if (g->trans_b)
         copy_transposed(panel, b, ld, depth, columns);
     else if (columns == COLUMNS)
@@ -83,7 +95,8 @@ static void copy_panel(float *restrict panel, const float *restrict b, const Gem
     else
         for (size_t k = 0; k < (size_t)depth; k++)
             memcpy(panel + k * COLUMNS, b + k * ld, (size_t)columns * sizeof *panel);
-    for (size_t i = 0; g->alpha != 1.0f && i < size; i++) panel[i] *= g->alpha;
+    for (size_t k = 0; g->alpha != 1.0f && k < (size_t)depth; k++)
+        for (size_t j = 0; j < width; j++) panel[k * COLUMNS + j] *= g->alpha;
 }
 
 /* A panel of which only `columns` belong to c, by way of a buffer. */
@@ -131,6 +144,10 @@ static void chunk_product(float *c, PanelProduct p, const float *b, const Gemm *
 void product(float *c, const float *a, const float *b, const float *start, Gemm g)
 {
     assert(g.m > 0 && g.n > 0 && g.k > 0 && (g.beta == 0.0f || g.beta == 1.0f));
+    if (g.n <= NARROW_COLUMNS) {
+        narrow_product(c, a, b, start, g);
+        return;
+    }
     size_t lda = (size_t)g.lda, ldb = (size_t)g.ldb;
     PanelProduct p = {.a_row = g.trans_a ? 1 : lda,
                       .a_step = g.trans_a ? lda : 1,
@@ -163,15 +180,16 @@ static long tasks_of(const Cut *cut, const Gemm *g)
  * gradient of a weight, is split first: all else reads a and b more than once. */
 static Cut cut_work(const Gemm *g)
 {
-    Cut cut = {.rows = BLOCK_ROWS, .columns = BLOCK_COLUMNS, .parts = 1};
+    Cut cut = {.rows = min_int(BLOCK_ROWS, g->m), .columns = BLOCK_COLUMNS, .parts = 1};
     long size = (long)g->m * g->n;
     while (tasks_of(&cut, g) < TASKS && g->k / (2 * cut.parts) >= 2 * DEPTH &&
            (2 * cut.parts - 1) * size <= SUM_FLOATS)
         cut.parts *= 2;
-    while (tasks_of(&cut, g) < TASKS && cut.columns > 4 * COLUMNS) cut.columns /= 2;
-    while (tasks_of(&cut, g) < TASKS && cut.rows > 120) cut.rows /= 2;
-    while (tasks_of(&cut, g) < TASKS && cut.columns > 2 * COLUMNS) cut.columns /= 2;
-    while (tasks_of(&cut, g) < TASKS && cut.rows > 60) cut.rows /= 2;
+    for (int least = 4; least >= 2; least -= 2) {
+        while (tasks_of(&cut, g) < TASKS && cut.columns > least * COLUMNS) cut.columns /= 2;
+        while (tasks_of(&cut, g) < TASKS && cut.rows > least * COLUMNS)
+            cut.rows = divide_up(cut.rows, 2);
+    }
     cut.depth = divide_up(g->k, cut.parts);
     cut.down = divide_up(g->m, cut.rows), cut.across = divide_up(g->n, cut.columns);
     return cut;

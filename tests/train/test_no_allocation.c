@@ -1,6 +1,6 @@
 /*
  * A step takes no memory: every allocator of the C library is counted, whoever calls it. The first
- * step is not looked at, in which OpenMP makes its threads and BLAS its buffers.
+ * step is not looked at, in which OpenMP makes its threads.
  */
 #include "base/parallel.h"
 #include "data/dataset_open.h"
@@ -8,7 +8,6 @@
 #include "train/generate.h"
 #include "train/trainer.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <math.h>
 #include <stdatomic.h>
@@ -22,14 +21,9 @@ static atomic_int allocations;
 
 enum { COUNTED = true };
 
-/* BLAS is let off: its kernels for small products on AVX-512 take a buffer in each call, which no
- * caller can keep them from. */
-static void count_from(const void *caller)
+static void count_one(void)
 {
-    Dl_info library;
-    if (!atomic_load(&counting)) return;
-    if (dladdr(caller, &library) && strstr(library.dli_fname, "blas")) return;
-    atomic_fetch_add(&allocations, 1);
+    if (atomic_load(&counting)) atomic_fetch_add(&allocations, 1);
 }
 
 /* The C library's own names for what it does; shared libraries, too, call those defined here. */
@@ -40,31 +34,31 @@ extern void *__libc_memalign(size_t alignment, size_t size);
 
 void *malloc(size_t size)
 {
-    count_from(__builtin_return_address(0));
+    count_one();
     return __libc_malloc(size);
 }
 
 void *calloc(size_t count, size_t size)
 {
-    count_from(__builtin_return_address(0));
+    count_one();
     return __libc_calloc(count, size);
 }
 
 void *realloc(void *block, size_t size)
 {
-    count_from(__builtin_return_address(0));
+    count_one();
     return __libc_realloc(block, size);
 }
 
 void *aligned_alloc(size_t alignment, size_t size)
 {
-    count_from(__builtin_return_address(0));
+    count_one();
     return __libc_memalign(alignment, size);
 }
 
 int posix_memalign(void **block, size_t alignment, size_t size)
 {
-    count_from(__builtin_return_address(0));
+    count_one();
     *block = __libc_memalign(alignment, size);
     return *block ? 0 : ENOMEM;
 }
