@@ -1,7 +1,7 @@
 /*
  * Matrix products, C = alpha op(A) op(B) + beta C, on our own micro-kernel: what nn uses in place
- * of BLAS (base/gemm.h) at the sizes that its networks have. A is read where it lies, transposed or
- * not; B is copied panel by panel. Nothing is allocated.
+ * of BLAS (base/gemm.h), whose rates tests/bench/SPEED.md compares. A is read where it lies,
+ * transposed or not; B is copied panel by panel. Nothing is allocated.
  */
 #ifndef DDPM_NN_PRODUCT_H
 #define DDPM_NN_PRODUCT_H
@@ -13,8 +13,8 @@
  */
 void product(float *c, const float *a, const float *b, const float *start, Gemm g);
 
-/* The same, by all threads, in blocks fixed by the shape, with the same bits. Not inside a parallel
- * region. */
+/* The same, by all threads, in blocks fixed by the shape: the bits do not depend on their number. A
+ * long sum over k is made in parts on the stack. Not inside a parallel region. */
 void product_parallel(float *c, const float *a, const float *b, const float *start, Gemm g);
 
 #endif
