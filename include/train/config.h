@@ -12,6 +12,7 @@
 #include "diffusion/sampler.h"
 #include "model/config.h"
 #include "train/keys.h"
+#include "train/optimiser.h"
 
 #include <stdint.h>
 
@@ -19,9 +20,11 @@ typedef struct {
     int steps; /* in all, those before a resume included */
     int batch_size, micro_batch;
     double learning_rate;
-    int warmup_steps;     /* the rate rises linearly over these */
-    double label_dropout; /* of the images, so many are trained on without their class */
-    double grad_clip;     /* the global norm is cut to this; 0: never */
+    RateDecay learning_rate_decay; /* from the end of warmup_steps on, to 0 at `steps` */
+    int warmup_steps;              /* the rate rises linearly over these */
+    double weight_decay;           /* AdamW's, of all parameters; 0: Adam */
+    double label_dropout;          /* of the images, so many are trained on without their class */
+    double grad_clip;              /* the global norm is cut to this; 0: never */
     double ema_decay;
     bool ema_warmup; /* the decay of update n is at most (1 + n) / (10 + n) */
     uint64_t seed;

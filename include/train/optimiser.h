@@ -17,13 +17,36 @@ double gradient_norm(const float *g, size_t n);
  * min(1, limit / (norm + 1e-6)), PyTorch's clip_grad_norm_. */
 double clip_factor(double norm, double limit);
 
-/* The learning rate of step `step` (0-based): rate * min(1, (step + 1) / warmup_steps). */
-double learning_rate_at(double rate, int warmup_steps, uint64_t step);
+/* How the learning rate falls once it has risen. */
+typedef enum { RATE_CONSTANT, RATE_COSINE, RATE_LINEAR } RateDecay;
+
+/* By value, ended by NULL: "constant", "cosine", "linear". */
+extern const char *const rate_decay_names[];
+
+typedef struct {
+    double peak;
+    int warmup_steps;
+    RateDecay decay;
+    int steps; /* at which the decay arrives at 0 */
+} LearningRate;
+
+/* The learning rate of step `step` (0-based): peak * min(1, (step + 1) / warmup_steps) * f(p), with
+ * p = (step - warmup_steps) / (steps - warmup_steps), at least 0, and f(p) = 1 (constant), (1 + cos
+ * pi p) / 2 (cosine: Loshchilov & Hutter 2017, eq. 5, without restarts) or 1 - p (linear). 0 from
+ * `steps` on, but for `constant`. */
+double learning_rate_at(const LearningRate *rate, uint64_t step);
+
+typedef struct {
+    double scale;        /* of the gradient */
+    double rate;         /* the learning rate */
+    double weight_decay; /* of all parameters alike, biases and norms included */
+    uint64_t updates;    /* made before */
+} AdamStep;
 
 /* One update of Adam (Kingma & Ba 2015, algorithm 1; beta_1 0.9, beta_2 0.999, epsilon 1e-8) with
- * the gradient scale * g. `updates` is how many were made before. w, m, v [n] are updated. */
-void adam_update(float *w, float *m, float *v, const float *g, size_t n, double scale, double rate,
-                 uint64_t updates);
+ * the gradient scale * g; before it w is multiplied by 1 - rate * weight_decay (AdamW, Loshchilov &
+ * Hutter 2019, algorithm 2, in the form of PyTorch's). w, m, v [n] are updated. */
+void adam_update(float *w, float *m, float *v, const float *g, size_t n, AdamStep step);
 
 /* The decay of the average's update number `updates` (0-based): `decay`, or with `warmup` at most
  * (1 + updates) / (10 + updates), so that early averages are not mostly the initial noise. */

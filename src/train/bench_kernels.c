@@ -306,7 +306,7 @@ static void optimiser_call(void *context)
 {
     OptimiserCall *c = context;
     double scale = clip_factor(gradient_norm(c->g, c->n), 1);
-    adam_update(c->w, c->m, c->v, c->g, c->n, scale, 1e-4, 0);
+    adam_update(c->w, c->m, c->v, c->g, c->n, (AdamStep){.scale = scale, .rate = 1e-4});
     ema_update(c->ema, c->w, c->n, 0.999);
 }
 

@@ -82,9 +82,14 @@ static const Key keys[] = {
     {"train.micro_batch", KEY_INT, offsetof(Config, train.micro_batch), .min = 1, .max = MAX_BATCH,
      .help = "images at once: fewer need less memory"},
     {"train.learning_rate", KEY_NUMBER, offsetof(Config, train.learning_rate), .min = 0, .max = 1,
-     .flags = KEY_ABOVE_MIN, .help = "of Adam"},
+     .flags = KEY_ABOVE_MIN, .help = "of Adam, at its highest"},
+    {"train.learning_rate_decay", KEY_CHOICE, offsetof(Config, train.learning_rate_decay),
+     .names = rate_decay_names, .help = "how it falls after warmup_steps, to 0 at train.steps"},
     {"train.warmup_steps", KEY_INT, offsetof(Config, train.warmup_steps), .min = 0, .max = INFINITY,
      .help = "steps over which the learning rate rises"},
+    {"train.weight_decay", KEY_NUMBER, offsetof(Config, train.weight_decay), .min = 0,
+     .max = INFINITY,
+     .help = "each step takes learning_rate * weight_decay of all parameters (AdamW)"},
     {"train.label_dropout", KEY_NUMBER, offsetof(Config, train.label_dropout), .min = 0, .max = 1,
      .flags = KEY_BELOW_MAX,
      .help = "part of the images trained without their class (data.labels), for guidance"},
@@ -386,6 +391,23 @@ int config_classes(const Config *c)
     return drops && c->model.num_classes > 0 ? c->model.num_classes - 1 : c->model.num_classes;
 }
 
+static bool check_training(const Config *c, Err *err)
+{
+    const TrainConfig *t = &c->train;
+    if (t->learning_rate_decay != RATE_CONSTANT && t->warmup_steps >= t->steps)
+        return err_set(err, ERR_USAGE,
+                       "train.learning_rate_decay = %s: train.warmup_steps = %d leaves none of "
+                       "train.steps = %d to fall over",
+                       rate_decay_names[t->learning_rate_decay], t->warmup_steps, t->steps);
+    if (t->learning_rate * t->weight_decay >= 1)
+        return err_set(err, ERR_USAGE,
+                       "train.weight_decay = %g: each step would take train.learning_rate * "
+                       "train.weight_decay = %g of the weights, which is all of them; make it "
+                       "smaller, such as 0.01",
+                       t->weight_decay, t->learning_rate * t->weight_decay);
+    return true;
+}
+
 static bool check_steps(const Config *c, Err *err)
 {
     if (c->sample.steps > c->diffusion.timesteps)
@@ -422,7 +444,7 @@ static bool check_sampler(const Config *c, Err *err)
 
 bool config_check(const Config *c, Err *err)
 {
-    return check_data(c, err) && check_classes(c, err) &&
+    return check_data(c, err) && check_classes(c, err) && check_training(c, err) &&
            model_config_check(&c->model, true, err) && schedule_check(&c->diffusion, err) &&
            check_steps(c, err) && check_sampler(c, err);
 }

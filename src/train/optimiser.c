@@ -52,23 +52,35 @@ double clip_factor(double norm, double limit)
     return fmin(1, limit / (norm + 1e-6));
 }
 
-double learning_rate_at(double rate, int warmup_steps, uint64_t step)
+const char *const rate_decay_names[] = {"constant", "cosine", "linear", NULL};
+
+static double decayed(const LearningRate *r, uint64_t step)
 {
-    if (warmup_steps <= 0) return rate;
-    return rate * fmin(1, ((double)step + 1) / warmup_steps);
+    const double pi = 3.14159265358979323846;
+    double done = (double)step - r->warmup_steps, all = (double)r->steps - r->warmup_steps;
+    if (r->decay == RATE_CONSTANT || done <= 0) return 1;
+    if (done >= all) return 0;
+    return r->decay == RATE_COSINE ? (1 + cos(pi * done / all)) / 2 : 1 - done / all;
+}
+
+double learning_rate_at(const LearningRate *r, uint64_t step)
+{
+    double rate = r->peak * decayed(r, step);
+    if (r->warmup_steps <= 0) return rate;
+    return rate * fmin(1, ((double)step + 1) / r->warmup_steps);
 }
 
 static const double BETA_1 = 0.9, BETA_2 = 0.999, EPSILON = 1e-8;
 
-void adam_update(float *w, float *m, float *v, const float *g, size_t n, double scale, double rate,
-                 uint64_t updates)
+void adam_update(float *w, float *m, float *v, const float *g, size_t n, AdamStep a)
 {
-    double t = (double)updates + 1;
-    float factor = (float)scale, b1 = (float)BETA_1, b2 = (float)BETA_2, epsilon = (float)EPSILON;
+    double t = (double)a.updates + 1;
+    float factor = (float)a.scale, b1 = (float)BETA_1, b2 = (float)BETA_2, epsilon = (float)EPSILON;
     /* rounded once: 1 - (float)0.999 is off by 5e-5 of itself */
     float rest1 = (float)(1 - BETA_1), rest2 = (float)(1 - BETA_2);
-    float step = (float)(rate / (1 - pow(BETA_1, t)));
+    float step = (float)(a.rate / (1 - pow(BETA_1, t)));
     float root = (float)(1 / sqrt(1 - pow(BETA_2, t)));
+    float keep = (float)(1 - a.rate * a.weight_decay);
     size_t chunks = chunks_of(n);
 #pragma omp parallel for schedule(static)
     for (size_t chunk = 0; chunk < chunks; chunk++)
@@ -76,7 +88,7 @@ void adam_update(float *w, float *m, float *v, const float *g, size_t n, double 
             float gradient = factor * g[i];
             m[i] = b1 * m[i] + rest1 * gradient;
             v[i] = b2 * v[i] + rest2 * gradient * gradient;
-            w[i] -= step * m[i] / (sqrtf(v[i]) * root + epsilon);
+            w[i] = keep * w[i] - step * m[i] / (sqrtf(v[i]) * root + epsilon);
         }
 }
 

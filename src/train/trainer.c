@@ -236,9 +236,11 @@ static void apply(Trainer *tr, StepReport *report)
     const TrainConfig *c = &tr->config->train;
     TrainState *s = &tr->state;
     size_t n = unet_params(tr->unet)->floats;
-    double scale = clip_factor(report->grad_norm, c->grad_clip);
-    adam_update(s->weights, s->adam_m, s->adam_v, tr->gradients, n, scale, report->learning_rate,
-                s->updates);
+    AdamStep adam = {.scale = clip_factor(report->grad_norm, c->grad_clip),
+                     .rate = report->learning_rate,
+                     .weight_decay = c->weight_decay,
+                     .updates = s->updates};
+    adam_update(s->weights, s->adam_m, s->adam_v, tr->gradients, n, adam);
     ema_update(s->ema, s->weights, n, ema_decay_at(c->ema_decay, c->ema_warmup, s->updates));
     s->updates++;
     s->bad_steps = 0;
@@ -254,7 +256,9 @@ static void finish(Trainer *tr, StepReport *report, const Sums *sums)
                                       ? sums->quarter_loss[q] / sums->quarter_images[q]
                                       : (double)NAN;
     report->grad_norm = gradient_norm(tr->gradients, unet_params(tr->unet)->floats);
-    report->learning_rate = learning_rate_at(c->learning_rate, c->warmup_steps, s->step);
+    report->learning_rate = learning_rate_at(
+        &(LearningRate){c->learning_rate, c->warmup_steps, c->learning_rate_decay, c->steps},
+        s->step);
     report->applied = isfinite(report->loss) && isfinite(report->grad_norm);
     if (report->applied) {
         apply(tr, report);

@@ -358,3 +358,22 @@ step-00000036 step-00000038 step-00000040" ]
     "$DDPM" train --resume --out run --quiet --set train.steps=20 --set train.label_dropout=0.5
     grep -q '"label_dropout": 0.5' run/config.json
 }
+
+@test "the learning rate falls to 0 at train.steps, whatever is resumed" {
+    options=(--set train.learning_rate_decay=cosine --set train.weight_decay=0.1)
+    train --out straight "${options[@]}"
+    # half way between the end of the 5 steps of warming up and step 40
+    grep -q '^{"step":40,.*"learning_rate":[0-9.]*e-06,' straight/metrics.jsonl
+    grep '^{"step":6,' straight/metrics.jsonl | grep -q '"learning_rate":0.001,'
+    train --out other
+    run same_weights straight other
+    [ "$status" -ne 0 ]
+    # as if it had been stopped after 20 of its 40 steps
+    cp -r straight half
+    ln -sfn step-00000020 half/checkpoints/latest
+    "$DDPM" train --resume --out half --quiet
+    same_weights straight half
+    cmp <(cut -d , -f 1-8 straight/metrics.jsonl) <(cut -d , -f 1-8 half/metrics.jsonl)
+    refuses 2 "train.warmup_steps = 5 leaves none" -- \
+        train --config tiny.json "${options[@]}" --set train.steps=5
+}

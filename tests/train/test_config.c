@@ -104,9 +104,10 @@ static void defaults_are_the_papers(void **state)
         " \"downsample_padding\": 0}, \"diffusion\": {\"timesteps\": 1000, \"schedule\":"
         " \"linear\", \"beta_start\": 0.0001, \"beta_end\": 0.02, \"prediction\": \"epsilon\","
         " \"variance\": \"fixed_large\", \"loss\": \"simple\"}, \"train\": {\"steps\": 800000,"
-        " \"batch_size\": 128, \"micro_batch\": 16, \"learning_rate\": 0.0002, \"warmup_steps\":"
-        " 5000, \"label_dropout\": 0.1, \"grad_clip\": 1.0, \"ema_decay\": 0.9999, \"ema_warmup\": "
-        "true, \"seed\": 0,"
+        " \"batch_size\": 128, \"micro_batch\": 16, \"learning_rate\": 0.0002,"
+        " \"learning_rate_decay\": \"constant\", \"warmup_steps\": 5000, \"weight_decay\": 0,"
+        " \"label_dropout\": 0.1, \"grad_clip\": 1.0, \"ema_decay\": 0.9999,"
+        " \"ema_warmup\": true, \"seed\": 0,"
         " \"max_bad_steps\": 10, \"log_every\": 10, \"sample_every\": 1000, \"checkpoint_every\":"
         " 1000, \"keep_checkpoints\": 3, \"keep_every\": 0}, \"sample\": {\"sampler\": \"ddpm\","
         " \"steps\": null, \"clip\": true, \"count\": 64}}");
@@ -303,6 +304,9 @@ static void what_cannot_go_together_is_refused(void **state)
     CHECK_REFUSED("model.num_classes = 0: it has to be", "data.labels=true");
     CHECK_REFUSED("one more, which stands for no class", "data.labels=true", "model.num_classes=1");
     CHECK_REFUSED("data.labels = true", "model.num_classes=10");
+    CHECK_REFUSED("train.warmup_steps = 5000 leaves none", "train.learning_rate_decay=cosine",
+                  "train.steps=5000");
+    CHECK_REFUSED("train.weight_decay = 5000", "train.weight_decay=5000");
     CHECK_REFUSED("sample.steps = 11", "sample.steps=11", "diffusion.timesteps=10");
     CHECK_REFUSED("model.base_channels = 100", "model.base_channels=100");
     CHECK_REFUSED("diffusion.schedule", "diffusion.schedule=jsd");

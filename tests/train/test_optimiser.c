@@ -63,42 +63,69 @@ static void clipping(void **state)
     assert_close(clip_factor(0, 1), 1, 0);
 }
 
+static double rate_at(RateDecay decay, int warmup_steps, uint64_t step)
+{
+    return learning_rate_at(&(LearningRate){3, warmup_steps, decay, 110}, step);
+}
+
 static void warming_up_the_rate(void **state)
 {
     (void)state;
-    assert_close(learning_rate_at(3, 0, 0), 3, 0);
-    assert_close(learning_rate_at(3, 1, 0), 3, 0);
-    assert_close(learning_rate_at(3, 10, 0), 0.3, 1e-15);
-    assert_close(learning_rate_at(3, 10, 8), 2.7, 1e-15);
-    assert_close(learning_rate_at(3, 10, 9), 3, 0);
-    assert_close(learning_rate_at(3, 10, 1000), 3, 0);
+    assert_close(rate_at(RATE_CONSTANT, 0, 0), 3, 0);
+    assert_close(rate_at(RATE_CONSTANT, 1, 0), 3, 0);
+    for (int decay = RATE_CONSTANT; decay <= RATE_LINEAR; decay++) {
+        assert_close(rate_at((RateDecay)decay, 10, 0), 0.3, 1e-15);
+        assert_close(rate_at((RateDecay)decay, 10, 8), 2.7, 1e-15);
+        assert_close(rate_at((RateDecay)decay, 10, 9), 3, 0);
+        assert_close(rate_at((RateDecay)decay, 10, 10), 3, 0);
+    }
+    assert_close(rate_at(RATE_CONSTANT, 10, 1000), 3, 0);
 }
 
-/* Algorithm 1 of the paper in double, with the names of its variables. */
+/* From step 10 to step 110, where it is 0 and stays so. */
+static void the_rate_falls_as_asked(void **state)
+{
+    (void)state;
+    assert_close(rate_at(RATE_LINEAR, 10, 35), 2.25, 1e-15);
+    assert_close(rate_at(RATE_LINEAR, 10, 109), 0.03, 1e-14);
+    assert_close(rate_at(RATE_LINEAR, 0, 55), 1.5, 1e-15);
+    assert_close(rate_at(RATE_COSINE, 10, 35), 1.5 * (1 + sqrt(0.5)), 1e-14);
+    assert_close(rate_at(RATE_COSINE, 10, 60), 1.5, 1e-14);
+    assert_close(rate_at(RATE_COSINE, 10, 85), 1.5 * (1 - sqrt(0.5)), 1e-14);
+    for (int decay = RATE_COSINE; decay <= RATE_LINEAR; decay++) {
+        assert_close(rate_at((RateDecay)decay, 10, 110), 0, 0);
+        assert_close(rate_at((RateDecay)decay, 10, UINT64_MAX), 0, 0);
+        assert_close(rate_at((RateDecay)decay, 110, 109), 3, 0); /* nothing but warming up */
+        assert_close(rate_at((RateDecay)decay, 200, 109), 1.65, 1e-15);
+    }
+}
+
+/* Algorithm 1 of the paper in double, with the names of its variables; lambda is AdamW's. */
 static void adam_in_double(double *theta, double *m, double *v, const float *g, size_t n,
-                           double alpha, int t)
+                           double alpha, double lambda, int t)
 {
     for (size_t i = 0; i < n; i++) {
         m[i] = 0.9 * m[i] + 0.1 * (double)g[i];
         v[i] = 0.999 * v[i] + 0.001 * (double)g[i] * (double)g[i];
         double m_hat = m[i] / (1 - pow(0.9, t)), v_hat = v[i] / (1 - pow(0.999, t));
-        theta[i] -= alpha * m_hat / (sqrt(v_hat) + 1e-8);
+        theta[i] = (1 - alpha * lambda) * theta[i] - alpha * m_hat / (sqrt(v_hat) + 1e-8);
     }
 }
 
-static void adam_is_that_of_the_paper(void **state)
+static void assert_adam(double weight_decay)
 {
-    (void)state;
     static double theta[N], m_wanted[N], v_wanted[N];
     float *w = test_normals(N, 4), *m = test_floats(N), *v = test_floats(N);
     memset(m, 0, N * sizeof *m);
     memset(v, 0, N * sizeof *v);
+    memset(m_wanted, 0, sizeof m_wanted);
+    memset(v_wanted, 0, sizeof v_wanted);
     for (size_t i = 0; i < N; i++) theta[i] = (double)w[i];
     for (int t = 1; t <= 5; t++) {
         float *g = test_normals(N, 10 + (uint32_t)t), *half = test_floats(N);
         for (size_t i = 0; i < N; i++) half[i] = 0.5f * g[i];
-        adam_update(w, m, v, g, N, 0.5, 0.01, (uint64_t)t - 1);
-        adam_in_double(theta, m_wanted, v_wanted, half, N, 0.01, t);
+        adam_update(w, m, v, g, N, (AdamStep){0.5, 0.01, weight_decay, (uint64_t)t - 1});
+        adam_in_double(theta, m_wanted, v_wanted, half, N, 0.01, weight_decay, t);
         free(g), free(half);
     }
     for (size_t i = 0; i < N; i++) {
@@ -109,14 +136,23 @@ static void adam_is_that_of_the_paper(void **state)
     free(w), free(m), free(v);
 }
 
+static void adam_is_that_of_the_paper(void **state)
+{
+    (void)state;
+    assert_adam(0);
+    assert_adam(5);
+}
+
 /* Padding between tensors has gradient zero, and must stay what it is. */
 static void adam_leaves_zeros_alone(void **state)
 {
     (void)state;
     float w[4] = {0, 1, 0, 1}, m[4] = {0}, v[4] = {0}, g[4] = {0};
-    for (uint64_t t = 0; t < 10; t++) adam_update(w, m, v, g, 4, 1, 1, t);
+    for (uint64_t t = 0; t < 10; t++) adam_update(w, m, v, g, 4, (AdamStep){1, 1, 0, t});
     assert_memory_equal(w, ((float[4]){0, 1, 0, 1}), sizeof w);
     assert_memory_equal(m, ((float[4]){0}), sizeof m);
+    adam_update(w, m, v, g, 4, (AdamStep){1, 0.5, 0.5, 10}); /* decay takes from the others alone */
+    assert_memory_equal(w, ((float[4]){0, 0.75f, 0, 0.75f}), sizeof w);
 }
 
 static void the_average_decays_as_asked(void **state)
@@ -144,6 +180,7 @@ int main(void)
         cmocka_unit_test(the_norm_has_the_same_bits_for_any_threads),
         cmocka_unit_test(clipping),
         cmocka_unit_test(warming_up_the_rate),
+        cmocka_unit_test(the_rate_falls_as_asked),
         cmocka_unit_test(adam_is_that_of_the_paper),
         cmocka_unit_test(adam_leaves_zeros_alone),
         cmocka_unit_test(the_average_decays_as_asked),
