@@ -18,7 +18,7 @@ typedef struct {
     int64_t seed;       /* default 0 */
     int sampler;        /* a SamplerKind, -1: not given */
     int steps;          /* 0: not given */
-    double eta;         /* of ddim; default 0 */
+    double eta;         /* of ddim and dpm++; default 0 */
     int variance;       /* a Variance, -1: not given */
     int spacing;        /* a Spacing; default linspace */
     int clip;           /* 1 or 0; -1: not given */

@@ -17,11 +17,11 @@ typedef enum {
 typedef enum { PREDICT_EPSILON, PREDICT_X0, PREDICT_MEAN, PREDICT_V } Prediction;
 typedef enum { VARIANCE_FIXED_SMALL, VARIANCE_FIXED_LARGE, VARIANCE_LEARNED_RANGE } Variance;
 typedef enum { LOSS_SIMPLE } Loss;
-typedef enum { SAMPLER_DDPM, SAMPLER_DDIM, SAMPLER_DPMPP } SamplerKind;
+typedef enum { SAMPLER_DDPM, SAMPLER_DDIM, SAMPLER_DPMPP, SAMPLER_HEUN } SamplerKind;
 typedef enum { SPACING_LINSPACE, SPACING_LEADING, SPACING_TRAILING, SPACING_QUADRATIC } Spacing;
 
 /* Names by value, ended by NULL, as users type them: "linear", ... "epsilon", "x0", "mean", "v";
- * "fixed_small", "fixed_large"; "simple"; "ddpm", "ddim", "dpm++"; "linspace", ... */
+ * "fixed_small", "fixed_large"; "simple"; "ddpm", "ddim", "dpm++", "heun"; "linspace", ... */
 extern const char *const schedule_names[];
 extern const char *const prediction_names[];
 extern const char *const variance_names[];

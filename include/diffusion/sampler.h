@@ -21,7 +21,7 @@ typedef struct {
     SamplerKind kind;
     Spacing spacing;
     int steps;             /* K, 1 .. T; repeated timesteps are dropped */
-    double eta;            /* of DDIM, 0 .. 1; 0 for the others */
+    double eta;            /* of DDIM and DPM-Solver++, 0 .. 1; 0 for the others */
     Variance variance;     /* of DDPM; learned_range only of a network that learned it */
     Prediction prediction; /* what the network predicts */
     bool clip;             /* x_0 to [-1, 1] at each step */
@@ -46,25 +46,42 @@ typedef struct {
     Schedule chain;       /* the entries that are visited: chain.T steps in all */
     int left;             /* steps still to do; the next is from entry left - 1 */
     uint32_t part;        /* of the noise (base/rng.h): 0, unless an entry is walked again */
+    int calls;            /* of the network, so far */
     int n;
     size_t size;
     double *x_t;              /* [n, size] */
-    double *x_0, *x_0_before; /* [n, size] predicted at the last step and the one before */
-    double *epsilon,
-        *noise;         /* [n, size] scratch; ddpm, which has no use for epsilon, puts v there */
-    float *network_in;  /* [n, size] */
-    float *network_out; /* [n, size], with learned_variance [n, 2 size] */
+    double *x_0, *x_0_before; /* [n, size] predicted at the last step and the one before;
+                               * of heun the latter is scratch */
+    double *epsilon, *noise;  /* [n, size] scratch; of ddpm, which has no use for epsilon, v; of
+                               * heun, which draws no noise, the end of the Euler step */
+    float *network_in;        /* [n, size] */
+    float *network_out;       /* [n, size], with learned_variance [n, 2 size] */
 } Sampler;
 
+/* Whether the sampler has an eta: how much noise it adds. The others' is 0. */
+bool sampler_takes_eta(SamplerKind kind);
+
 /* Whether `config` can sample from a model trained with `diffusion` (which has passed
- * schedule_check): steps in 1 .. T, eta in [0, 1] and only for DDIM, learned_range only if that is
- * the model's variance, and no DPM-Solver++ where alpha-bar_T is 0, since it divides by it. A fixed
- * variance of a model that learned one leaves what it learned aside. ERR_USAGE otherwise. */
+ * schedule_check): steps in 1 .. T, eta in [0, 1] and 0 for a sampler that takes none,
+ * learned_range only if that is the model's variance, and neither DPM-Solver++ nor Heun where
+ * alpha-bar_T is 0, since they divide by it. A fixed variance of a model that learned one leaves
+ * what it learned aside. ERR_USAGE otherwise. */
 bool sampler_check(const SamplerConfig *config, const DiffusionConfig *diffusion, Err *err);
 
 /* How many entries the chain of `config` has: its steps without repeats. `timesteps` [steps] gets
  * them, 1-based, ascending; T is that of the model. */
 int sampler_entries(int *timesteps, const SamplerConfig *config, int T);
+
+/* The sigma of heun (sampler_heun) above which its steps are Euler's: the correction multiplies by
+ * sigma what two outputs of the network differ by, which ruins the sample where alpha-bar_T is
+ * nearly 0 (cosine: sigma 20,000). Karras et al. 2022 leave out the first timesteps of such a
+ * schedule (table 1, j_0), to begin at sigma 80. */
+#define SAMPLER_HEUN_SIGMA 160.0
+
+/* Network calls in all: one for each step, and of heun another for each that is corrected, which
+ * are those from sigma <= SAMPLER_HEUN_SIGMA but for the last. `timesteps` as of
+ * sampler_entries. */
+int sampler_calls(int *timesteps, const SamplerConfig *config, const Schedule *full);
 
 /* x_T of images first_image .. first_image + n - 1 of the run: x_T [n, size], standard normal. */
 void sampler_draw_x_T(float *x_T, int n, size_t size, uint64_t seed, uint32_t first_image);
@@ -78,10 +95,11 @@ size_t sampler_bytes(const SamplerConfig *config, int n, size_t size);
 void sampler_init(Sampler *sampler, Arena *arena, const SamplerConfig *config, const Schedule *full,
                   const float *x_T, int n, size_t size);
 
-/* Ask `denoise` once, then go one entry down the chain. Whether steps are left:
- *     while (sampler_step(&sampler, denoise, context)) show_progress();
- * x_0 is clipped if so configured, and DDIM then re-derives epsilon from it. The step to x_0 adds
- * no noise. The noise is that of stream RNG_SAMPLER_NOISE at (seed, image, original t). */
+/* Ask `denoise`, heun twice where it corrects, and go one entry down the chain.
+ * Whether steps are left:
+ *     while (sampler_step(&sampler, denoise, context)) show_progress(sampler.calls);
+ * x_0 is clipped if so configured, and epsilon then re-derived from it. The step to x_0 adds no
+ * noise. The noise is that of stream RNG_SAMPLER_NOISE at (seed, image, original t). */
 bool sampler_step(Sampler *sampler, Denoiser denoise, void *context);
 
 /* x_t as it is now, rounded to float: out [n, size]. x_0 once no step is left. */

@@ -30,14 +30,28 @@ void sampler_ddpm_learned(double *x_prev, const double *x_0, const double *x_t, 
 void sampler_ddim(double *x_prev, const double *x_0, const double *epsilon, const double *noise,
                   double alpha_bar, double alpha_bar_prev, double eta, size_t size);
 
-/* DPM-Solver++(2M), Lu et al. 2022, algorithm 2. alpha_bar is that of the step before, of this step
- * and of where it leads. With lambda = log(sqrt(alpha_bar) / sqrt(1 - alpha_bar)), h = lambda_next
- * - lambda, r = h_before / h:
- *     D = (1 + 1/(2r)) x_0 - 1/(2r) x_0_before
- *     x_prev = sqrt((1 - alpha_bar_next) / (1 - alpha_bar)) x_t - sqrt(alpha_bar_next) (e^-h - 1) D
+/* DPM-Solver++(2M), Lu et al. 2022, algorithm 2, and at eta 1 its form for the SDE
+ * (SDE-DPM-Solver++(2M) in the same paper). alpha_bar is that of the step before, of this step and
+ * of where it leads. With lambda = log(sqrt(alpha_bar) / sqrt(1 - alpha_bar)), h = lambda_next -
+ * lambda, r = h_before / h: D = x_0 + (x_0 - x_0_before) / (2r) x_prev = sqrt((1 - alpha_bar_next)
+ * / (1 - alpha_bar)) e^(-eta h) x_t
+ *              - sqrt(alpha_bar_next) (e^(-(1 + eta) h) - 1) D
+ *              + sqrt(1 - alpha_bar_next) sqrt(1 - e^(-2 eta h)) noise
+ * which solves, for a D that does not change, the reverse SDE whose squared noise is eta times that
+ * of the forward chain and whose marginals are the data's for each eta >= 0: 0 is the probability
+ * flow, 1 the reverse of the chain (at first order the step of sampler_ddim with eta 1).
  * x_0_before NULL: first order, D = x_0, alpha_bar[0] unused; so must be a step to alpha-bar 1,
  * where h is infinite and x_prev = x_0. alpha_bar[1] is in (0, 1). */
 void sampler_dpmpp(double *x_prev, const double *x_0, const double *x_0_before, const double *x_t,
-                   const double alpha_bar[3], size_t size);
+                   const double *noise, const double alpha_bar[3], double eta, size_t size);
+
+/* Heun's correction of an Euler step, Karras et al. 2022, algorithm 1: of the probability flow
+ * dx/dsigma = epsilon in x = x_t / sqrt(alpha_bar), sigma = sqrt((1 - alpha_bar) / alpha_bar). With
+ * `epsilon` at x_t and `epsilon_prev` at where it leads, sampler_ddim with eta 0, which is the
+ * Euler step: x_prev = sqrt(alpha_bar_prev) (x_t / sqrt(alpha_bar)
+ *                                    + (sigma_prev - sigma) (epsilon + epsilon_prev) / 2)
+ * alpha_bar is in (0, 1), alpha_bar_prev below 1: at sigma 0 there is nothing to correct. */
+void sampler_heun(double *x_prev, const double *epsilon, const double *epsilon_prev,
+                  const double *x_t, double alpha_bar, double alpha_bar_prev, size_t size);
 
 #endif

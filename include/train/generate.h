@@ -34,10 +34,12 @@ void generator_release(Generator *g);
  * modulo classes. */
 int32_t generator_class(uint32_t image, int classes);
 
-/* Network calls that each batch takes: the steps, without repeats. Not during a batch. */
+/* Steps of each batch, without repeats, and the network calls that they take. Not during a batch.
+ */
 int generator_steps(Generator *g);
+int generator_calls(Generator *g);
 
-/* Called after each call of the network in a batch; false stops it. */
+/* Called after each step of a batch; false stops it. */
 typedef bool (*GeneratorProgress)(void *context, int calls_done);
 
 /* out [n,h,w,channels], n at most the batch: images first_image .. first_image + n - 1 of the run.

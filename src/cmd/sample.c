@@ -172,7 +172,7 @@ static void announce(Sample *s)
 {
     char eta[48] = "";
     if (s->options.quiet) return;
-    if (s->sampler.kind == SAMPLER_DDIM) snprintf(eta, sizeof eta, ", eta %g", s->sampler.eta);
+    if (sampler_takes_eta(s->sampler.kind)) snprintf(eta, sizeof eta, ", eta %g", s->sampler.eta);
     fprintf(stderr, "%s: %d images by %s, %d steps%s, seed %" PRIu64 "\n", s->source.folder,
             s->output.count, sampler_names[s->sampler.kind], generator_steps(&s->generator), eta,
             s->sampler.seed);
@@ -181,10 +181,10 @@ static void announce(Sample *s)
         fprintf(stderr, "%s holds %d of them already\n", s->output.path, there);
 }
 
-static bool on_step(void *context, int steps_done)
+static bool on_step(void *context, int calls_done)
 {
     Sample *s = context;
-    progress_update(&s->progress, s->calls + steps_done, "");
+    progress_update(&s->progress, s->calls + calls_done, "");
     return interrupt_signal() == 0;
 }
 
@@ -249,7 +249,7 @@ static int run(Sample *s, Err *err)
         return command_fail("sample", err);
     announce(s);
     interrupt_install();
-    progress_init(&s->progress, "sample", "steps", 0,
+    progress_init(&s->progress, "sample", "calls", 0,
                   needed_batches(s) * (long)sample_edit_calls(&s->edit), s->options.quiet);
     bool ok = draw(s, err);
     progress_release(&s->progress);

@@ -43,7 +43,8 @@ static bool check_inpaint(const SampleOptions *o, Err *err)
                        o->inpaint);
     if (o->inpaint && o->sampler >= 0 && o->sampler != SAMPLER_DDPM && o->sampler != SAMPLER_DDIM)
         return err_set(err, ERR_USAGE,
-                       "--inpaint changes what %s remembers of its last steps; choose ddpm or ddim",
+                       "--inpaint changes x_t between the steps, which %s is not made for; choose "
+                       "ddpm or ddim",
                        sampler_names[o->sampler]);
     return true;
 }
@@ -167,7 +168,7 @@ bool sample_edit_prepare(SampleEdit *edit, Generator *generator, int batch, Err 
 int64_t sample_edit_calls(SampleEdit *edit)
 {
     if (edit->kind == EDIT_INPAINT) return edit_inpaint_calls(edit->generator, &edit->inpainting);
-    return generator_steps(edit->generator);
+    return generator_calls(edit->generator);
 }
 
 bool sample_edit_batch(SampleEdit *edit, float *out, const float *x_T, uint32_t first_image, int n,

@@ -26,10 +26,8 @@ const char *const loss_names[] = {
 };
 
 const char *const sampler_names[] = {
-    [SAMPLER_DDPM] = "ddpm",
-    [SAMPLER_DDIM] = "ddim",
-    [SAMPLER_DPMPP] = "dpm++",
-    [SAMPLER_DPMPP + 1] = NULL,
+    [SAMPLER_DDPM] = "ddpm", [SAMPLER_DDIM] = "ddim",   [SAMPLER_DPMPP] = "dpm++",
+    [SAMPLER_HEUN] = "heun", [SAMPLER_HEUN + 1] = NULL,
 };
 
 const char *const spacing_names[] = {

@@ -12,6 +12,11 @@
 #include <assert.h>
 #include <math.h>
 
+bool sampler_takes_eta(SamplerKind kind)
+{
+    return kind == SAMPLER_DDIM || kind == SAMPLER_DPMPP;
+}
+
 bool sampler_check(const SamplerConfig *config, const DiffusionConfig *diffusion, Err *err)
 {
     const char *name = sampler_names[config->kind];
@@ -20,26 +25,43 @@ bool sampler_check(const SamplerConfig *config, const DiffusionConfig *diffusion
                        config->steps, diffusion->timesteps);
     if (!(config->eta >= 0.0 && config->eta <= 1.0))
         return err_set(err, ERR_USAGE, "eta = %g is not in [0, 1]", config->eta);
-    if (config->eta > 0.0 && config->kind != SAMPLER_DDIM)
+    if (config->eta > 0.0 && !sampler_takes_eta(config->kind))
         return err_set(err, ERR_USAGE,
-                       "eta = %g is for the sampler ddim, and this is %s; leave eta out or choose "
-                       "ddim",
+                       "eta = %g is for the samplers ddim and dpm++, and this is %s; leave eta out "
+                       "or choose one of them",
                        config->eta, name);
     if (config->variance == VARIANCE_LEARNED_RANGE && !config->learned_variance)
         return err_set(err, ERR_USAGE,
                        "variance = learned_range, but the model has not learned its variance; "
                        "choose fixed_small or fixed_large");
-    if (config->kind == SAMPLER_DPMPP && schedule_ends_at_zero(diffusion))
+    bool divides = config->kind == SAMPLER_DPMPP || config->kind == SAMPLER_HEUN;
+    if (divides && schedule_ends_at_zero(diffusion))
         return err_set(err, ERR_USAGE,
-                       "the sampler dpm++ divides by alpha-bar, which ends at 0 in the model's "
+                       "the sampler %s divides by alpha-bar, which ends at 0 in the model's "
                        "schedule %s; choose ddim or ddpm",
-                       schedule_names[diffusion->schedule]);
+                       name, schedule_names[diffusion->schedule]);
     return true;
 }
 
 int sampler_entries(int *timesteps, const SamplerConfig *config, int T)
 {
     return schedule_timesteps(timesteps, T, config->steps, config->spacing);
+}
+
+/* Whether heun corrects a step from entry `i`, which has this alpha-bar. */
+static bool corrects(SamplerKind kind, int i, double alpha_bar)
+{
+    return kind == SAMPLER_HEUN && i > 0 &&
+           1.0 - alpha_bar <= alpha_bar * SAMPLER_HEUN_SIGMA * SAMPLER_HEUN_SIGMA;
+}
+
+int sampler_calls(int *timesteps, const SamplerConfig *config, const Schedule *full)
+{
+    int count = sampler_entries(timesteps, config, full->T);
+    int start = config->start > 0 ? config->start : count, calls = start;
+    for (int i = 0; i < start; i++)
+        calls += corrects(config->kind, i, full->alpha_bar[timesteps[i] - 1]);
+    return calls;
 }
 
 static RngKey key_of(uint64_t seed, uint32_t image, int step, RngStream stream)
@@ -134,12 +156,11 @@ static void take_output(double *out, const Sampler *s, int image, Output half)
     for (size_t p = 0; p < pixels; p++) widen(out + p * channels, in + 2 * p * channels, channels);
 }
 
-static void predict_image(Sampler *s, int image, int t)
+/* x_0 of an image from what the network said of `x` at `t`. */
+static void predict_image(Sampler *s, double *x_0, const double *x, int image, int t)
 {
-    size_t at = (size_t)image * s->size;
-    double *x_0 = s->x_0 + at;
     take_output(x_0, s, image, OUTPUT_PREDICTION);
-    predict_x0(x_0, x_0, s->x_t + at, s->config.prediction, s->full, t - 1, s->size);
+    predict_x0(x_0, x_0, x, s->config.prediction, s->full, t - 1, s->size);
     if (s->config.clip)
         for (size_t k = 0; k < s->size; k++) x_0[k] = predict_clip(x_0[k]);
 }
@@ -157,46 +178,100 @@ static void step_ddpm(Sampler *s, int image, const double *noise)
     }
 }
 
-static void step_image(Sampler *s, int image)
+static void step_ddim(Sampler *s, int image, const double *noise)
 {
-    const Schedule *chain = &s->chain;
-    int i = s->left - 1, t = chain->timestep[i];
     size_t at = (size_t)image * s->size;
     double *x_t = s->x_t + at, *x_0 = s->x_0 + at, *epsilon = s->epsilon + at;
+    int i = s->left - 1;
+    double now = s->chain.alpha_bar[i], prev = s->chain.alpha_bar_prev[i];
+    predict_epsilon(epsilon, x_0, x_t, now, s->size);
+    sampler_ddim(x_t, x_0, epsilon, noise, now, prev, s->config.eta, s->size);
+}
+
+static void step_dpmpp(Sampler *s, int image, const double *noise)
+{
+    size_t at = (size_t)image * s->size;
+    int i = s->left - 1;
+    bool second_order = i > 0 && i < s->config.start - 1;
+    const double *before = second_order ? s->x_0_before + at : NULL;
+    double alpha_bar[3] = {s->chain.alpha_bar[second_order ? i + 1 : i], s->chain.alpha_bar[i],
+                           s->chain.alpha_bar_prev[i]};
+    sampler_dpmpp(s->x_t + at, s->x_0 + at, before, s->x_t + at, noise, alpha_bar, s->config.eta,
+                  s->size);
+}
+
+/* The Euler step. */
+static void step_heun(Sampler *s, int image)
+{
+    size_t at = (size_t)image * s->size;
+    double *x_t = s->x_t + at, *x_0 = s->x_0 + at, *epsilon = s->epsilon + at;
+    int i = s->left - 1;
+    double now = s->chain.alpha_bar[i], prev = s->chain.alpha_bar_prev[i];
+    predict_epsilon(epsilon, x_0, x_t, now, s->size);
+    double *end = corrects(SAMPLER_HEUN, i, now) ? s->noise + at : x_t;
+    sampler_ddim(end, x_0, epsilon, NULL, now, prev, 0, s->size);
+}
+
+/* With what the network said at the end of the Euler step. */
+static void correct_heun(Sampler *s, int image)
+{
+    size_t at = (size_t)image * s->size;
+    const double *x_euler = s->noise + at, *epsilon = s->epsilon + at;
+    double *x_t = s->x_t + at, *epsilon_prev = s->x_0_before + at;
+    int i = s->left - 1;
+    double now = s->chain.alpha_bar[i], prev = s->chain.alpha_bar_prev[i];
+    predict_image(s, epsilon_prev, x_euler, image, s->chain.timestep[i - 1]);
+    predict_epsilon(epsilon_prev, epsilon_prev, x_euler, prev, s->size);
+    sampler_heun(x_t, epsilon, epsilon_prev, x_t, now, prev, s->size);
+}
+
+static void step_image(Sampler *s, int image)
+{
+    int i = s->left - 1, t = s->chain.timestep[i];
+    size_t at = (size_t)image * s->size;
     bool noisy = i > 0 && (s->config.kind == SAMPLER_DDPM || s->config.eta > 0.0);
-    predict_image(s, image, t);
+    predict_image(s, s->x_0 + at, s->x_t + at, image, t);
     const double *noise = noisy ? draw_noise(s, image, t) : NULL;
     switch (s->config.kind) {
     case SAMPLER_DDPM:
         step_ddpm(s, image, noise);
         return;
     case SAMPLER_DDIM:
-        predict_epsilon(epsilon, x_0, x_t, chain->alpha_bar[i], s->size);
-        sampler_ddim(x_t, x_0, epsilon, noise, chain->alpha_bar[i], chain->alpha_bar_prev[i],
-                     s->config.eta, s->size);
+        step_ddim(s, image, noise);
         return;
-    case SAMPLER_DPMPP: {
-        bool second_order = i > 0 && i < s->config.start - 1;
-        double alpha_bar[3] = {chain->alpha_bar[second_order ? i + 1 : i], chain->alpha_bar[i],
-                               chain->alpha_bar_prev[i]};
-        sampler_dpmpp(x_t, x_0, second_order ? s->x_0_before + at : NULL, x_t, alpha_bar, s->size);
+    case SAMPLER_DPMPP:
+        step_dpmpp(s, image, noise);
         return;
-    }
+    case SAMPLER_HEUN:
+        step_heun(s, image);
+        return;
     }
     assert(!"a sampler");
 }
 
-bool sampler_step(Sampler *sampler, Denoiser denoise, void *context)
+/* What the network says of `x` [n, size] at entry `i` of the chain. */
+static void ask(Sampler *s, Denoiser denoise, void *context, const double *x, int i)
 {
-    assert(sampler->left > 0);
-    int t = sampler->chain.timestep[sampler->left - 1];
-    double *x_0 = sampler->x_0;
-    sampler->x_0 = sampler->x_0_before, sampler->x_0_before = x_0;
-    round_to_float(sampler->network_in, sampler->x_t, (size_t)sampler->n * sampler->size);
-    denoise(context, sampler->network_out, sampler->network_in, t, sampler->n);
+    round_to_float(s->network_in, x, (size_t)s->n * s->size);
+    denoise(context, s->network_out, s->network_in, s->chain.timestep[i], s->n);
+    s->calls++;
+}
+
+bool sampler_step(Sampler *s, Denoiser denoise, void *context)
+{
+    assert(s->left > 0);
+    int i = s->left - 1;
+    double *x_0 = s->x_0;
+    s->x_0 = s->x_0_before, s->x_0_before = x_0;
+    ask(s, denoise, context, s->x_t, i);
 #pragma omp parallel for schedule(static)
-    for (int image = 0; image < sampler->n; image++) step_image(sampler, image);
-    return --sampler->left > 0;
+    for (int image = 0; image < s->n; image++) step_image(s, image);
+    if (corrects(s->config.kind, i, s->chain.alpha_bar[i])) {
+        ask(s, denoise, context, s->noise, i - 1);
+#pragma omp parallel for schedule(static)
+        for (int image = 0; image < s->n; image++) correct_heun(s, image);
+    }
+    return --s->left > 0;
 }
 
 void sampler_result(float *out, const Sampler *sampler)

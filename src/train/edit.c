@@ -48,9 +48,9 @@ bool edit_inpaint(Generator *g, float *out, const Inpainting *inpainting, const 
     generator_start(g, &sampler, x_T, first_image, n);
     inpaint_init(&inpaint, &sampler, inpainting->x_0, inpainting->fill, inpainting->jump_length,
                  inpainting->resample);
-    for (int done = 1; more && going; done++) {
+    while (more && going) {
         more = inpaint_step(&inpaint, generator_denoise, g);
-        going = !progress || progress(context, done);
+        going = !progress || progress(context, sampler.calls);
     }
     if (going) sampler_result(out, &sampler);
     return going;

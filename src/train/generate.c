@@ -50,12 +50,22 @@ void generator_start(Generator *g, Sampler *sampler, const float *x_T, uint32_t 
     sampler_init(sampler, &g->variable, &g->config, &g->schedule, x_T, n, g->size);
 }
 
-int generator_steps(Generator *g)
+/* Room for what sampler_entries gives. */
+static int *timesteps_of(Generator *g)
 {
     g->variable.used = 0;
-    int *timesteps = arena_take(&g->variable, (size_t)g->config.steps * sizeof *timesteps);
-    int entries = sampler_entries(timesteps, &g->config, g->schedule.T);
+    return arena_take(&g->variable, (size_t)g->config.steps * sizeof(int));
+}
+
+int generator_steps(Generator *g)
+{
+    int entries = sampler_entries(timesteps_of(g), &g->config, g->schedule.T);
     return g->config.start > 0 ? g->config.start : entries;
+}
+
+int generator_calls(Generator *g)
+{
+    return sampler_calls(timesteps_of(g), &g->config, &g->schedule);
 }
 
 bool generator_batch(Generator *g, float *out, const float *x_T, uint32_t first_image, int n,
@@ -64,9 +74,9 @@ bool generator_batch(Generator *g, float *out, const float *x_T, uint32_t first_
     Sampler sampler;
     bool more = true, going = true;
     generator_start(g, &sampler, x_T, first_image, n);
-    for (int done = 1; more && going; done++) {
+    while (more && going) {
         more = sampler_step(&sampler, generator_denoise, g);
-        going = !progress || progress(context, done);
+        going = !progress || progress(context, sampler.calls);
     }
     if (going) sampler_result(out, &sampler);
     return going;

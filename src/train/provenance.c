@@ -45,7 +45,7 @@ static void add_sampler(Provenance *p, const SamplerConfig *s, int steps)
     provenance_add(p, "Steps", "%d", steps);
     provenance_add(p, "Spacing", "%s", spacing_names[s->spacing]);
     if (s->kind == SAMPLER_DDPM) provenance_add(p, "Variance", "%s", variance_names[s->variance]);
-    if (s->kind == SAMPLER_DDIM) provenance_add(p, "Eta", "%.15g", s->eta);
+    if (sampler_takes_eta(s->kind)) provenance_add(p, "Eta", "%.15g", s->eta);
     provenance_add(p, "Clip", "%s", s->clip ? "yes" : "no");
 }
 

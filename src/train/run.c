@@ -156,9 +156,9 @@ static bool save(Run *r, Err *err)
 
 /* ---- grids ---- */
 
-static bool grid_goes_on(void *context, int steps_done)
+static bool grid_goes_on(void *context, int calls_done)
 {
-    (void)steps_done;
+    (void)calls_done;
     return !stops(context);
 }
 

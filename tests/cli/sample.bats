@@ -53,9 +53,10 @@ image=$((8 * 8 * 3))
     [ "$status" -ne 0 ]
 }
 
-@test "ddim and dpm++ too: the first of many" {
+@test "ddim, dpm++ and heun too: the first of many" {
     local sampler
-    for sampler in "ddim --steps 5 --eta 1" "dpm++ --steps 5"; do
+    for sampler in "ddim --steps 5 --eta 1" "dpm++ --steps 5" "dpm++ --steps 5 --eta 1" \
+        "heun --steps 5"; do
         # shellcheck disable=SC2086 # words
         sample -n 9 -o many.npy --batch 4 --sampler $sampler
         # shellcheck disable=SC2086
@@ -219,6 +220,40 @@ labels_of() { # FILE COUNT
     sample -n 1 -o eta.npy --float --sampler ddim --eta 1
     floats_within 1e-4 eta.npy small.npy
     refuses 2 "--variance" "ddim" -- sample -n 1 -o x.png --sampler ddim --variance fixed_small
+}
+
+@test "heun calls the network twice a step, but for the last" {
+    "$DDPM" sample -n 2 -o x.npy --sampler heun --steps 5 2>said
+    [[ "$(head -n 1 said)" == *": 2 images by heun, 5 steps, seed 0" ]]
+    grep -q 'sample: 9/9 calls' said
+    "$DDPM" sample -n 2 -o x.npy --sampler ddim --steps 5 2>said
+    grep -q 'sample: 5/5 calls' said
+    refuses 2 "eta" "heun" "ddim" -- sample -n 1 -o x.png --sampler heun --eta 0.5
+    refuses 2 "--variance" "heun" -- sample -n 1 -o x.png --sampler heun --variance fixed_small
+}
+
+@test "heun, dpm++ and ddim lead to the same images where the steps are many" {
+    local sampler
+    for sampler in heun ddim dpm++; do
+        sample -n 2 -o $sampler.npy --float --no-clip --sampler $sampler --steps 20
+    done
+    floats_within 0.3 ddim.npy heun.npy
+    floats_within 0.1 dpm++.npy heun.npy
+    sample -n 2 -o few.npy --float --no-clip --sampler ddim --steps 4
+    run floats_within 0.3 few.npy heun.npy
+    [ "$status" -ne 0 ]
+}
+
+@test "dpm++ --eta: noise; what is between 0 and 1 too, and none is the default" {
+    local eta
+    for eta in 0 0.5 1; do
+        "$DDPM" sample -n 2 -o eta-$eta.npy --float --sampler dpm++ --steps 8 --eta $eta 2>said
+        [[ "$(head -n 1 said)" == *"by dpm++, 8 steps, eta $eta, seed 0" ]]
+    done
+    sample -n 2 -o default.npy --float --sampler dpm++ --steps 8
+    cmp default.npy eta-0.npy
+    [ "$(for file in eta-*.npy; do cksum <"$file"; done | sort -u | wc -l)" -eq 3 ]
+    refuses 2 "eta" "ddpm" -- sample -n 1 -o x.png --eta 0.5
 }
 
 @test "a model is a run, a checkpoint, a pipeline, a U-Net with its weights: the same images" {

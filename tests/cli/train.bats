@@ -153,6 +153,8 @@ steps_of() { # RUN
     cp -r here before
     refuses 2 "sample.sampler" "dpm++" -- train --config tiny.json --quiet --out here --overwrite \
         --set diffusion.schedule=jsd --set diffusion.prediction=v --set sample.sampler=dpm++
+    refuses 2 "sample.sampler" "heun" -- train --config tiny.json --quiet --out here --overwrite \
+        --set diffusion.schedule=jsd --set diffusion.prediction=v --set sample.sampler=heun
     refuses 2 "sample.count = 16777216" -- train --config tiny.json --quiet --out here \
         --overwrite --set sample.count=16777216 --set train.sample_every=9
     status=0

@@ -40,7 +40,7 @@ static void tables_end_after_their_last_value(void **state)
     assert_int_equal(count(prediction_names), PREDICT_V + 1);
     assert_int_equal(count(variance_names), VARIANCE_FIXED_LARGE + 1);
     assert_int_equal(count(loss_names), LOSS_SIMPLE + 1);
-    assert_int_equal(count(sampler_names), SAMPLER_DPMPP + 1);
+    assert_int_equal(count(sampler_names), SAMPLER_HEUN + 1);
     assert_int_equal(count(spacing_names), SPACING_QUADRATIC + 1);
 }
 

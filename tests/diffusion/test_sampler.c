@@ -19,9 +19,11 @@ static float *run(const SamplerConfig *config, const Schedule *full, const float
     Sampler sampler;
     Arena arena = chain_arena(sampler_bytes(config, n, size));
     sampler_init(&sampler, &arena, config, full, x_T, n, size);
-    int steps = 1, planned = sampler.chain.T;
+    int steps = 1, planned = sampler.chain.T, *timesteps = calloc((size_t)planned, sizeof(int));
     while (sampler_step(&sampler, denoise, context)) steps++;
     assert_int_equal(steps, planned);
+    assert_int_equal(sampler.calls, sampler_calls(timesteps, config, full));
+    free(timesteps);
     float *out = test_floats((size_t)n * size);
     sampler_result(out, &sampler);
     arena_release(&arena);
@@ -91,9 +93,9 @@ static void samples_do_not_depend_on_the_batch(void **state)
     (void)state;
     size_t size = 21;
     Chain full = chain_linear();
-    for (SamplerKind kind = SAMPLER_DDPM; kind <= SAMPLER_DPMPP; kind++) {
+    for (SamplerKind kind = SAMPLER_DDPM; sampler_names[kind]; kind++) {
         SamplerConfig config = sampler_config(kind, 12);
-        config.eta = kind == SAMPLER_DDIM ? 0.7 : 0;
+        config.eta = sampler_takes_eta(kind) ? 0.7 : 0;
         parallel_setup(2);
         float *all = run(&config, &full.schedule, NULL, 64, size, toy_denoiser, &size);
         parallel_setup(1);
@@ -196,7 +198,7 @@ static void every_prediction_leads_to_x_0(void **state)
     for (int s = 0; s < 3; s++) {
         Chain full = chain_new(chain_config(kinds[s], 50));
         Prediction first = kinds[s] == SCHEDULE_JSD ? PREDICT_X0 : PREDICT_EPSILON;
-        SamplerKind last = kinds[s] == SCHEDULE_JSD ? SAMPLER_DDIM : SAMPLER_DPMPP;
+        SamplerKind last = kinds[s] == SCHEDULE_JSD ? SAMPLER_DDIM : SAMPLER_HEUN;
         for (SamplerKind kind = SAMPLER_DDPM; kind <= last; kind++)
             for (Prediction p = first; p <= PREDICT_V; p++) {
                 Oracle oracle = {&full.schedule, p, {-1, 0.5f, 0.25f, 1}};
@@ -211,6 +213,50 @@ static void every_prediction_leads_to_x_0(void **state)
     }
 }
 
+static void heun_calls_twice_but_at_both_ends(void **state)
+{
+    (void)state;
+    int timesteps[1000];
+    SamplerConfig config = sampler_config(SAMPLER_HEUN, 10);
+    Chain linear = chain_linear(), cosine = chain_new(chain_config(SCHEDULE_COSINE, 1000));
+    assert_int_equal(sampler_calls(timesteps, &config, &linear.schedule), 19);
+    /* sigma_T is 20,000: Euler's step; the next entry is at sigma 6 */
+    assert_int_equal(sampler_calls(timesteps, &config, &cosine.schedule), 18);
+    config.start = 4;
+    assert_int_equal(sampler_calls(timesteps, &config, &cosine.schedule), 7);
+    config.kind = SAMPLER_DPMPP;
+    assert_int_equal(sampler_calls(timesteps, &config, &cosine.schedule), 4);
+    config.start = 0, config.kind = SAMPLER_HEUN, config.steps = 1;
+    assert_int_equal(sampler_calls(timesteps, &config, &linear.schedule), 1);
+    chain_release(&linear), chain_release(&cosine);
+}
+
+/* After a step x_0 is what was predicted at the x_t that it began with. */
+static void x_0_is_the_last_step_s(void **state)
+{
+    (void)state;
+    size_t size = 3;
+    Chain full = chain_linear();
+    for (SamplerKind kind = SAMPLER_DDPM; sampler_names[kind]; kind++) {
+        SamplerConfig config = sampler_config(kind, 5);
+        config.clip = false;
+        Sampler sampler;
+        Arena arena = chain_arena(sampler_bytes(&config, 1, size));
+        sampler_init(&sampler, &arena, &config, &full.schedule, NULL, 1, size);
+        for (bool more = true; more;) {
+            double x_t[3], x_0[3];
+            int t = sampler.chain.timestep[sampler.left - 1];
+            for (int k = 0; k < 3; k++)
+                x_t[k] = sampler.x_t[k], x_0[k] = toy_model((double)(float)x_t[k], t);
+            predict_x0(x_0, x_0, x_t, PREDICT_EPSILON, &full.schedule, t - 1, size);
+            more = sampler_step(&sampler, toy_denoiser, &size);
+            for (int k = 0; k < 3; k++) assert_close(sampler.x_0[k], x_0[k], 1e-4);
+        }
+        arena_release(&arena);
+    }
+    chain_release(&full);
+}
+
 static void nan_denoiser(void *context, float *out, const float *x_t, int t, int n)
 {
     (void)x_t, (void)t;
@@ -223,7 +269,7 @@ static void clipping_does_not_hide_nan(void **state)
     (void)state;
     size_t size = 2;
     Chain full = chain_linear();
-    for (SamplerKind kind = SAMPLER_DDPM; kind <= SAMPLER_DPMPP; kind++) {
+    for (SamplerKind kind = SAMPLER_DDPM; sampler_names[kind]; kind++) {
         SamplerConfig config = sampler_config(kind, 3);
         float *out = run(&config, &full.schedule, NULL, 1, size, nan_denoiser, &size);
         assert_true(isfinite(out[0]) && isnan(out[1]));
@@ -248,8 +294,10 @@ static void check_refuses_what_cannot_work(void **state)
         {SAMPLER_DDIM, 50, -0.1, SCHEDULE_LINEAR, "eta = -0.1 "},
         {SAMPLER_DDIM, 50, (double)NAN, SCHEDULE_LINEAR, "eta = nan "},
         {SAMPLER_DDPM, 50, 0.5, SCHEDULE_LINEAR, "this is ddpm"},
-        {SAMPLER_DPMPP, 50, 1, SCHEDULE_LINEAR, "this is dpm++"},
-        {SAMPLER_DPMPP, 50, 0, SCHEDULE_JSD, "schedule jsd"},
+        {SAMPLER_HEUN, 50, 1, SCHEDULE_LINEAR, "this is heun"},
+        {SAMPLER_DPMPP, 50, 1.5, SCHEDULE_LINEAR, "eta = 1.5 "},
+        {SAMPLER_DPMPP, 50, 0, SCHEDULE_JSD, "the sampler dpm++ divides by alpha-bar"},
+        {SAMPLER_HEUN, 50, 0, SCHEDULE_JSD, "the sampler heun divides by alpha-bar"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Err err = {0};
@@ -280,10 +328,10 @@ static void check_accepts_the_usual(void **state)
     (void)state;
     Err err = {0};
     DiffusionConfig diffusion = chain_config(SCHEDULE_LINEAR, 1000);
-    for (SamplerKind kind = SAMPLER_DDPM; kind <= SAMPLER_DPMPP; kind++)
+    for (SamplerKind kind = SAMPLER_DDPM; sampler_names[kind]; kind++)
         for (int steps = 1; steps <= 1000; steps += 333) {
             SamplerConfig config = sampler_config(kind, steps);
-            config.eta = kind == SAMPLER_DDIM ? 1 : 0;
+            config.eta = sampler_takes_eta(kind) ? 1 : 0;
             if (!sampler_check(&config, &diffusion, &err)) fail_msg("%s", err.text);
         }
 }
@@ -298,6 +346,8 @@ int main(void)
         cmocka_unit_test(the_variance_s_channels_are_behind_the_prediction_s),
         cmocka_unit_test(others_leave_the_learned_variance_aside),
         cmocka_unit_test(every_prediction_leads_to_x_0),
+        cmocka_unit_test(heun_calls_twice_but_at_both_ends),
+        cmocka_unit_test(x_0_is_the_last_step_s),
         cmocka_unit_test(clipping_does_not_hide_nan),
         cmocka_unit_test(check_refuses_what_cannot_work),
         cmocka_unit_test(a_variance_that_was_not_learned_is_refused),

@@ -74,7 +74,7 @@ static void dpmpp_starts_in_first_order(void **state)
     double x[4], x_0[4], alpha_bar[] = {0, chain->alpha_bar[2], chain->alpha_bar[1]};
     for (int k = 0; k < 4; k++) x[k] = (double)x_t[k], x_0[k] = toy_model(x[k], chain->timestep[2]);
     predict_x0(x_0, x_0, x, PREDICT_EPSILON, &full.schedule, chain->timestep[2] - 1, size);
-    sampler_dpmpp(x, x_0, NULL, x, alpha_bar, size);
+    sampler_dpmpp(x, x_0, NULL, x, NULL, alpha_bar, 0, size);
     assert_true(sampler_step(&sampler, toy_denoiser, &size));
     for (int k = 0; k < 4; k++) assert_close(sampler.x_t[k], x[k], 1e-6);
     assert_true(sampler_step(&sampler, toy_denoiser, &size));

@@ -138,10 +138,62 @@ static void dpmpp_equals_the_fixture(void **state)
         bool second = i > 0 && i < STEPS - 1;
         double three[] = {alpha_bar[second ? i + 1 : i], alpha_bar[i],
                           i > 0 ? alpha_bar[i - 1] : 1};
-        sampler_dpmpp(f->x, f->x_0, second ? f->x_0_before : NULL, f->x, three, SIZE);
+        sampler_dpmpp(f->x, f->x_0, second ? f->x_0_before : NULL, f->x, NULL, three, 0, SIZE);
     }
     fixture_check(f, "dpmpp_2m");
     fixture_free(f);
+}
+
+/* At first order the step of the SDE is ddim's with eta 1, and ddpm's with fixed_small. */
+static void dpmpp_with_eta_1_starts_as_ddpm(void **state)
+{
+    (void)state;
+    Fixture *f = fixture_new();
+    fixture_start(f);
+    static double x[SIZE], expected[SIZE];
+    for (int i = 1; i < STEPS; i++) {
+        const Schedule *chain = &f->chain.schedule;
+        const double *noise = fixture_noise(f, i);
+        double alpha_bar[] = {NAN, chain->alpha_bar[i], chain->alpha_bar[i - 1]};
+        fixture_predict(f, i);
+        sampler_ddpm(expected, f->x_0, f->x, noise, chain, i, VARIANCE_FIXED_SMALL, SIZE);
+        sampler_dpmpp(x, f->x_0, NULL, f->x, noise, alpha_bar, 1, SIZE);
+        for (int k = 0; k < SIZE; k++) assert_close(x[k], expected[k], 1e-12);
+    }
+    fixture_free(f);
+}
+
+/* Whatever eta: h is infinite. */
+static void dpmpp_ends_at_x_0(void **state)
+{
+    (void)state;
+    double x[2], x_0[] = {0.5, -1}, x_t[] = {3, 4}, alpha_bar[] = {NAN, 0.99, 1};
+    for (double eta = 0; eta <= 1; eta += 0.5) {
+        sampler_dpmpp(x, x_0, NULL, x_t, NULL, alpha_bar, eta, 2);
+        for (int k = 0; k < 2; k++) assert_close(x[k], x_0[k], 0);
+    }
+}
+
+/* Algorithm 1 of Karras et al. 2022 with D(x; sigma) = c x, sigma from 3 to 1: with the plain
+ * numbers, and both in place and not. */
+static void heun_is_the_algorithm(void **state)
+{
+    (void)state;
+    const double c = 0.25, x = 2, sigma = 3, sigma_prev = 1;
+    double d = (x - c * x) / sigma, euler = x + (sigma_prev - sigma) * d;
+    double d_prev = (euler - c * euler) / sigma_prev;
+    double expected = x + (sigma_prev - sigma) * (0.5 * d + 0.5 * d_prev);
+    double a = 1 / (1 + sigma * sigma), b = 1 / (1 + sigma_prev * sigma_prev);
+    double x_t = x * sqrt(a), x_euler, x_0 = c * x, epsilon, epsilon_prev, x_prev;
+    predict_epsilon(&epsilon, &x_0, &x_t, a, 1);
+    sampler_ddim(&x_euler, &x_0, &epsilon, NULL, a, b, 0, 1);
+    assert_close(x_euler, euler * sqrt(b), 1e-14);
+    x_0 = c * euler;
+    predict_epsilon(&epsilon_prev, &x_0, &x_euler, b, 1);
+    sampler_heun(&x_prev, &epsilon, &epsilon_prev, &x_t, a, b, 1);
+    assert_close(x_prev, expected * sqrt(b), 1e-14);
+    sampler_heun(&x_t, &epsilon, &epsilon_prev, &x_t, a, b, 1);
+    assert_close(x_t, x_prev, 0);
 }
 
 /* ---- published figures (the scheduler tests of the diffusers library) ---- */
@@ -214,7 +266,7 @@ static double published_dpmpp(Prediction prediction)
         double *now = x_0[k % 2], *before = x_0[(k + 1) % 2];
         published_output(now, x, i + 1);
         predict_x0(now, now, x, prediction, s, i, PUBLISHED);
-        sampler_dpmpp(x, now, second ? before : NULL, x, three, PUBLISHED);
+        sampler_dpmpp(x, now, second ? before : NULL, x, NULL, three, 0, PUBLISHED);
     }
     chain_release(&chain);
     return sum_of_abs(x) / PUBLISHED;
@@ -234,6 +286,9 @@ int main(void)
         cmocka_unit_test(learned_range_is_between_the_fixed_variances),
         cmocka_unit_test(ddim_equals_the_fixtures),
         cmocka_unit_test(dpmpp_equals_the_fixture),
+        cmocka_unit_test(dpmpp_with_eta_1_starts_as_ddpm),
+        cmocka_unit_test(dpmpp_ends_at_x_0),
+        cmocka_unit_test(heun_is_the_algorithm),
         cmocka_unit_test(ddim_gives_the_published_sums),
         cmocka_unit_test(dpmpp_gives_the_published_means),
     };
