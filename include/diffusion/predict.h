@@ -29,7 +29,10 @@ void diffuse(float *x_t, const float *x_0, const float *epsilon, double alpha_ba
 void predict_target(float *target, const float *x_0, const float *epsilon, const float *x_t,
                     Prediction prediction, const Schedule *schedule, int i, size_t size);
 
-/* x_0 from the network's `output` at x_t:
+/* x_0 is linear in the network's output: x_0 = weights[0] output + weights[1] x_t. */
+void predict_weights(double weights[2], Prediction prediction, const Schedule *schedule, int i);
+
+/* x_0 from the network's `output` at x_t, by predict_weights:
  *     epsilon   (x_t - sqrt(1 - alpha-bar_t) output) / sqrt(alpha-bar_t)      (eq. 4 solved)
  *     mean      (output - coef_xt x_t) / coef_x0                              (eq. 7 solved)
  *     v         sqrt(alpha-bar_t) x_t - sqrt(1 - alpha-bar_t) output

@@ -45,26 +45,33 @@ void predict_target(float *target, const float *x_0, const float *epsilon, const
     assert(!"a prediction");
 }
 
-void predict_x0(double *x_0, const double *output, const double *x_t, Prediction prediction,
-                const Schedule *schedule, int i, size_t size)
+void predict_weights(double weights[2], Prediction prediction, const Schedule *schedule, int i)
 {
     double signal = sqrt(schedule->alpha_bar[i]), noise = sqrt(1.0 - schedule->alpha_bar[i]);
     double coef_x0 = schedule->coef_x0[i], coef_xt = schedule->coef_xt[i];
     switch (prediction) {
     case PREDICT_EPSILON:
-        combine(x_0, 1.0 / signal, x_t, -noise / signal, output, size);
+        weights[0] = -noise / signal, weights[1] = 1.0 / signal;
         return;
     case PREDICT_X0:
-        combine(x_0, 1, output, 0, x_t, size);
+        weights[0] = 1, weights[1] = 0;
         return;
     case PREDICT_MEAN:
-        combine(x_0, 1.0 / coef_x0, output, -coef_xt / coef_x0, x_t, size);
+        weights[0] = 1.0 / coef_x0, weights[1] = -coef_xt / coef_x0;
         return;
     case PREDICT_V:
-        combine(x_0, signal, x_t, -noise, output, size);
+        weights[0] = -noise, weights[1] = signal;
         return;
     }
     assert(!"a prediction");
+}
+
+void predict_x0(double *x_0, const double *output, const double *x_t, Prediction prediction,
+                const Schedule *schedule, int i, size_t size)
+{
+    double weights[2];
+    predict_weights(weights, prediction, schedule, i);
+    combine(x_0, weights[1], x_t, weights[0], output, size);
 }
 
 void predict_epsilon(double *epsilon, const double *x_0, const double *x_t, double alpha_bar,
