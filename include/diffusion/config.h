@@ -16,12 +16,12 @@ typedef enum {
 
 typedef enum { PREDICT_EPSILON, PREDICT_X0, PREDICT_MEAN, PREDICT_V } Prediction;
 typedef enum { VARIANCE_FIXED_SMALL, VARIANCE_FIXED_LARGE, VARIANCE_LEARNED_RANGE } Variance;
-typedef enum { LOSS_SIMPLE } Loss;
+typedef enum { LOSS_SIMPLE, LOSS_VLB, LOSS_HYBRID, LOSS_MIN_SNR, LOSS_P2 } Loss;
 typedef enum { SAMPLER_DDPM, SAMPLER_DDIM, SAMPLER_DPMPP, SAMPLER_HEUN } SamplerKind;
 typedef enum { SPACING_LINSPACE, SPACING_LEADING, SPACING_TRAILING, SPACING_QUADRATIC } Spacing;
 
 /* Names by value, ended by NULL, as users type them: "linear", ... "epsilon", "x0", "mean", "v";
- * "fixed_small", "fixed_large"; "simple"; "ddpm", "ddim", "dpm++", "heun"; "linspace", ... */
+ * "fixed_small", ...; "simple", ...; "ddpm", "ddim", "dpm++", "heun"; "linspace", ... */
 extern const char *const schedule_names[];
 extern const char *const prediction_names[];
 extern const char *const variance_names[];
@@ -36,6 +36,8 @@ typedef struct {
     Prediction prediction;
     Variance variance;
     Loss loss;
+    double min_snr_gamma;  /* of LOSS_MIN_SNR */
+    double p2_gamma, p2_k; /* of LOSS_P2 */
 } DiffusionConfig;
 
 #endif

@@ -1,8 +1,9 @@
 /*
  * One training step: Ho et al. 2020, algorithm 1, over a batch in micro-batches.
  *
- *     t ~ uniform(1..T), epsilon ~ N(0, I), x_t = sqrt(alpha-bar_t) x_0 + sqrt(1-alpha-bar_t)
- * epsilon loss = mean over all elements of (network(x_t, t) - target)^2
+ *     t ~ uniform(1..T), epsilon ~ N(0, I)
+ *     x_t = sqrt(alpha-bar_t) x_0 + sqrt(1-alpha-bar_t) epsilon
+ *     loss = mean over the images of loss_image(network(x_t, t))
  *
  * followed by clipping, Adam and the EMA. What is drawn follows from (seed, step, position in the
  * batch) alone.
@@ -21,7 +22,7 @@ enum { LOSS_QUARTERS = 4 };
 
 typedef struct {
     uint64_t step; /* the step that was done, 0-based */
-    double loss;   /* mean over all elements of the batch */
+    double loss;   /* the batch's mean */
     /* The mean over the images whose t was in each quarter of 1..T; NaN if there were none. */
     double quarter_loss[LOSS_QUARTERS];
     double grad_norm; /* before clipping */

@@ -17,12 +17,13 @@ const char *const prediction_names[] = {
 const char *const variance_names[] = {
     [VARIANCE_FIXED_SMALL] = "fixed_small",
     [VARIANCE_FIXED_LARGE] = "fixed_large",
-    [VARIANCE_FIXED_LARGE + 1] = NULL,
+    [VARIANCE_LEARNED_RANGE] = "learned_range",
+    [VARIANCE_LEARNED_RANGE + 1] = NULL,
 };
 
 const char *const loss_names[] = {
-    [LOSS_SIMPLE] = "simple",
-    [LOSS_SIMPLE + 1] = NULL,
+    [LOSS_SIMPLE] = "simple",   [LOSS_VLB] = "vlb", [LOSS_HYBRID] = "hybrid",
+    [LOSS_MIN_SNR] = "min_snr", [LOSS_P2] = "p2",   [LOSS_P2 + 1] = NULL,
 };
 
 const char *const sampler_names[] = {

@@ -5,6 +5,7 @@
 #include "train/config.h"
 
 #include "base/nearest.h"
+#include "diffusion/loss.h"
 #include "diffusion/schedule.h"
 
 #include <math.h>
@@ -73,7 +74,14 @@ static const Key keys[] = {
     {"diffusion.variance", KEY_CHOICE, offsetof(Config, diffusion.variance),
      .names = variance_names, .help = "sigma_t^2 of the reverse steps"},
     {"diffusion.loss", KEY_CHOICE, offsetof(Config, diffusion.loss), .names = loss_names,
-     .help = "the mean squared error of the prediction"},
+     .help = "what is minimised: a squared error (simple, min_snr, p2), a bound, or both"},
+    {"diffusion.min_snr_gamma", KEY_NUMBER, offsetof(Config, diffusion.min_snr_gamma), .min = 0,
+     .max = INFINITY, .flags = KEY_ABOVE_MIN,
+     .help = "of the loss min_snr: the signal-to-noise ratio that weights stop at"},
+    {"diffusion.p2_gamma", KEY_NUMBER, offsetof(Config, diffusion.p2_gamma), .min = 0, .max = 16,
+     .help = "of the loss p2: weights 1 / (k + SNR)^gamma"},
+    {"diffusion.p2_k", KEY_NUMBER, offsetof(Config, diffusion.p2_k), .min = 0, .max = INFINITY,
+     .flags = KEY_ABOVE_MIN, .help = "of the loss p2: k"},
 
     {"train.steps", KEY_INT, offsetof(Config, train.steps), .min = 1, .max = INFINITY,
      .help = "training steps in all"},
@@ -144,7 +152,10 @@ Config config_default(void)
                       .beta_end = 0.02,
                       .prediction = PREDICT_EPSILON,
                       .variance = VARIANCE_FIXED_LARGE,
-                      .loss = LOSS_SIMPLE},
+                      .loss = LOSS_SIMPLE,
+                      .min_snr_gamma = 5,
+                      .p2_gamma = 1,
+                      .p2_k = 1},
         .train = {.steps = 800000,
                   .batch_size = 128,
                   .micro_batch = 16,
@@ -247,11 +258,17 @@ static bool parse_sections(Config *config, const Json *json, Err *err)
     return true;
 }
 
+/* What is no key, since it follows from keys. */
+static void derive(Config *config)
+{
+    config->model.out_channels = loss_output_channels(&config->diffusion, config->model.channels);
+}
+
 bool config_parse(Config *config, const Json *json, const char *origin, Err *err)
 {
     Config changed = *config;
     if (!parse_sections(&changed, json, err)) return err_prefix(err, "%s", origin);
-    changed.model.out_channels = changed.model.channels;
+    derive(&changed);
     *config = changed;
     return true;
 }
@@ -305,7 +322,7 @@ bool config_set(Config *config, const char *assignment, Err *err)
     bool good = key_read(config, key, json_get(value, key_leaf(key)), err);
     json_free(value);
     if (!good) return err_prefix(err, "--set %s", assignment);
-    config->model.out_channels = config->model.channels;
+    derive(config);
     return true;
 }
 
@@ -446,5 +463,5 @@ bool config_check(const Config *c, Err *err)
 {
     return check_data(c, err) && check_classes(c, err) && check_training(c, err) &&
            model_config_check(&c->model, true, err) && schedule_check(&c->diffusion, err) &&
-           check_steps(c, err) && check_sampler(c, err);
+           loss_check(&c->diffusion, err) && check_steps(c, err) && check_sampler(c, err);
 }

@@ -24,9 +24,10 @@ static const char *const PREDICTIONS[] = {
 static const char *const VARIANCES[] = {
     [VARIANCE_FIXED_SMALL] = "fixed_small",
     [VARIANCE_FIXED_LARGE] = "fixed_large",
+    [VARIANCE_LEARNED_RANGE] = "learned_range",
 };
 
-enum { COUNT_SCHEDULES = 6, COUNT_PREDICTIONS = 4, COUNT_VARIANCES = 2 };
+enum { COUNT_SCHEDULES = 6, COUNT_PREDICTIONS = 4, COUNT_VARIANCES = 3 };
 
 /* ---- writing ---- */
 
@@ -217,6 +218,7 @@ bool scheduler_read(DiffusionConfig *config, bool *clip, const Json *json, const
     if (!read_betas(&config->schedule, config, json, origin, err)) return false;
     config->prediction = (Prediction)prediction;
     config->variance = (Variance)variance;
-    config->loss = LOSS_SIMPLE;
+    /* a loss that can have trained it */
+    config->loss = variance == VARIANCE_LEARNED_RANGE ? LOSS_HYBRID : LOSS_SIMPLE;
     return schedule_check(config, err) || err_prefix(err, "%s", origin);
 }

@@ -1,17 +1,20 @@
 #include "train/trainer.h"
 
 #include "data/loader.h"
+#include "diffusion/loss.h"
 #include "diffusion/predict.h"
 #include "diffusion/schedule.h"
 #include "train/optimiser.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* What one micro-batch needs; all [micro_batch, ...]. */
 typedef struct {
-    float *x_0, *epsilon, *x_t, *target, *output; /* output's gradient is put over the target */
+    float *x_0, *epsilon, *x_t, *target;
+    float *output, *gradient; /* of output_size each; the loss with respect to the output */
     float *t;
     int *entry; /* t - 1 */
     int32_t *labels;
@@ -26,15 +29,15 @@ struct Trainer {
     Schedule schedule;
     Micro micro;
     float *gradients;
-    Arena arena; /* schedule, micro-batch and gradients */
-    size_t size; /* floats of an image */
+    Arena arena;              /* schedule, micro-batch and gradients */
+    size_t size, output_size; /* floats of an image and of what the network puts out for it */
 };
 
 /* ---- memory ---- */
 
-static size_t image_size(const ModelConfig *model)
+static size_t image_size(const ModelConfig *model, int channels)
 {
-    return (size_t)model->height * (size_t)model->width * (size_t)model->channels;
+    return (size_t)model->height * (size_t)model->width * (size_t)channels;
 }
 
 int trainer_micro_batch(const Config *config)
@@ -45,16 +48,20 @@ int trainer_micro_batch(const Config *config)
 
 static size_t step_bytes(const Config *config, const ParamTable *table)
 {
-    size_t n = (size_t)trainer_micro_batch(config), size = n * image_size(&config->model);
-    return schedule_bytes(config->diffusion.timesteps) + 5 * memory_round(size * sizeof(float)) +
-           3 * memory_round(n * sizeof(float)) + memory_round(n * sizeof(double)) +
-           memory_round(table->floats * sizeof(float));
+    const ModelConfig *m = &config->model;
+    size_t n = (size_t)trainer_micro_batch(config), size = n * image_size(m, m->channels);
+    size_t output_size = n * image_size(m, m->out_channels);
+    return schedule_bytes(config->diffusion.timesteps) + 4 * memory_round(size * sizeof(float)) +
+           2 * memory_round(output_size * sizeof(float)) + 3 * memory_round(n * sizeof(float)) +
+           memory_round(n * sizeof(double)) + memory_round(table->floats * sizeof(float));
 }
 
-static void take_micro(Micro *m, Arena *arena, size_t n, size_t size)
+static void take_micro(Micro *m, Arena *arena, size_t n, size_t size, size_t output_size)
 {
-    float **images[] = {&m->x_0, &m->epsilon, &m->x_t, &m->target, &m->output};
-    for (int i = 0; i < 5; i++) *images[i] = arena_take(arena, n * size * sizeof(float));
+    float **images[] = {&m->x_0, &m->epsilon, &m->x_t, &m->target};
+    for (int i = 0; i < 4; i++) *images[i] = arena_take(arena, n * size * sizeof(float));
+    m->output = arena_take(arena, n * output_size * sizeof(float));
+    m->gradient = arena_take(arena, n * output_size * sizeof(float));
     m->t = arena_take(arena, n * sizeof *m->t);
     m->entry = arena_take(arena, n * sizeof *m->entry);
     m->labels = arena_take(arena, n * sizeof *m->labels);
@@ -67,7 +74,7 @@ static bool prepare(Trainer *tr, const Dataset *set, Err *err)
     const ParamTable *table = unet_params(tr->unet);
     if (!arena_init(&tr->arena, step_bytes(c, table), "gradients and a batch", err)) return false;
     schedule_init(&tr->schedule, &tr->arena, &c->diffusion);
-    take_micro(&tr->micro, &tr->arena, (size_t)trainer_micro_batch(c), tr->size);
+    take_micro(&tr->micro, &tr->arena, (size_t)trainer_micro_batch(c), tr->size, tr->output_size);
     tr->gradients = arena_take(&tr->arena, table->floats * sizeof(float));
     return unet_reserve(tr->unet, trainer_micro_batch(c), UNET_TRAIN, err) &&
            train_state_init(&tr->state, table, c->train.seed, err) &&
@@ -79,7 +86,10 @@ Trainer *trainer_new(const Config *config, const Dataset *set, Err *err)
     Trainer *tr = memory_new(1, sizeof *tr, "the trainer", err);
     if (!tr) return NULL;
     tr->config = config;
-    tr->size = image_size(&config->model);
+    const ModelConfig *m = &config->model;
+    assert(m->out_channels == loss_output_channels(&config->diffusion, m->channels));
+    tr->size = image_size(m, m->channels);
+    tr->output_size = image_size(m, m->out_channels);
     tr->unet = unet_new(&config->model, true, err);
     if (tr->unet && prepare(tr, set, err)) return tr;
     trainer_free(tr);
@@ -154,23 +164,19 @@ static void make_inputs(Trainer *tr, int n)
     }
 }
 
-/* loss[i] = sum (output - target)^2; target becomes the gradient of the batch's mean,
- * 2 (output - target) / (batch_size size). */
+/* The loss of each image, and the gradient of the batch's mean of them. */
 static void loss_and_gradient(Trainer *tr, int n)
 {
     Micro *m = &tr->micro;
-    float scale = (float)(2.0 / ((double)tr->config->train.batch_size * (double)tr->size));
+    const Config *c = tr->config;
+    size_t pixels = (size_t)c->model.height * (size_t)c->model.width;
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < n; i++) {
-        float *target = m->target + (size_t)i * tr->size;
-        const float *output = m->output + (size_t)i * tr->size;
-        double sum = 0;
-        for (size_t k = 0; k < tr->size; k++) {
-            float difference = output[k] - target[k];
-            sum += (double)difference * (double)difference;
-            target[k] = scale * difference;
-        }
-        m->loss[i] = sum;
+        size_t at = (size_t)i * tr->size, output_at = (size_t)i * tr->output_size;
+        LossImage image = {pixels,      c->model.channels, m->x_0 + at,
+                           m->x_t + at, m->target + at,    m->output + output_at};
+        m->loss[i] = loss_image(m->gradient + output_at, &image, &c->diffusion, &tr->schedule,
+                                m->entry[i], c->train.batch_size);
     }
 }
 
@@ -190,7 +196,7 @@ static void add_losses(Sums *sums, const Trainer *tr, int n)
 {
     for (int i = 0; i < n; i++) {
         int quarter = (int)((int64_t)tr->micro.entry[i] * LOSS_QUARTERS / tr->schedule.T);
-        double loss = tr->micro.loss[i] / (double)tr->size;
+        double loss = tr->micro.loss[i];
         if (!isfinite(loss) && !sums->bad) sums->bad = bad_in_forward(tr);
         sums->loss += loss;
         sums->quarter_loss[quarter] += loss;
@@ -209,7 +215,7 @@ static void run_micro(Trainer *tr, Sums *sums, int first, int n)
     unet_forward(tr->unet, m->output, input, tr->state.weights, &dropout);
     loss_and_gradient(tr, n);
     add_losses(sums, tr, n);
-    unet_backward(tr->unet, tr->gradients, NULL, m->target);
+    unet_backward(tr->unet, tr->gradients, NULL, m->gradient);
 }
 
 static bool finite_gradient(const Trainer *tr, const Block *block)

@@ -50,7 +50,7 @@ refused() {
 @test "help config lists every key that info prints" {
     "$DDPM" help config | awk '/^[a-z]/ { sub(/.*\./, "", $1); print $1 }' >"$FOLDER/listed"
     "$DDPM" info --resolved configs/shapes.json |
-        sed -n 's/^    "\([a-z_]*\)":.*/\1/p' >"$FOLDER/printed"
+        sed -n 's/^    "\([a-z0-9_]*\)":.*/\1/p' >"$FOLDER/printed"
     [ -s "$FOLDER/listed" ]
     diff "$FOLDER/listed" "$FOLDER/printed"
 }

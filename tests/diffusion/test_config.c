@@ -16,7 +16,12 @@ static void names_stand_at_their_values(void **state)
     assert_string_equal(prediction_names[PREDICT_V], "v");
     assert_string_equal(variance_names[VARIANCE_FIXED_SMALL], "fixed_small");
     assert_string_equal(variance_names[VARIANCE_FIXED_LARGE], "fixed_large");
+    assert_string_equal(variance_names[VARIANCE_LEARNED_RANGE], "learned_range");
     assert_string_equal(loss_names[LOSS_SIMPLE], "simple");
+    assert_string_equal(loss_names[LOSS_VLB], "vlb");
+    assert_string_equal(loss_names[LOSS_HYBRID], "hybrid");
+    assert_string_equal(loss_names[LOSS_MIN_SNR], "min_snr");
+    assert_string_equal(loss_names[LOSS_P2], "p2");
     assert_string_equal(sampler_names[SAMPLER_DDPM], "ddpm");
     assert_string_equal(sampler_names[SAMPLER_DDIM], "ddim");
     assert_string_equal(sampler_names[SAMPLER_DPMPP], "dpm++");
@@ -38,8 +43,8 @@ static void tables_end_after_their_last_value(void **state)
     (void)state;
     assert_int_equal(count(schedule_names), SCHEDULE_SIGMOID + 1);
     assert_int_equal(count(prediction_names), PREDICT_V + 1);
-    assert_int_equal(count(variance_names), VARIANCE_FIXED_LARGE + 1);
-    assert_int_equal(count(loss_names), LOSS_SIMPLE + 1);
+    assert_int_equal(count(variance_names), VARIANCE_LEARNED_RANGE + 1);
+    assert_int_equal(count(loss_names), LOSS_P2 + 1);
     assert_int_equal(count(sampler_names), SAMPLER_HEUN + 1);
     assert_int_equal(count(spacing_names), SPACING_QUADRATIC + 1);
 }

@@ -103,7 +103,9 @@ static void defaults_are_the_papers(void **state)
         " \"num_classes\": 0, \"freq_shift\": 1, \"flip_sin_to_cos\": false,"
         " \"downsample_padding\": 0}, \"diffusion\": {\"timesteps\": 1000, \"schedule\":"
         " \"linear\", \"beta_start\": 0.0001, \"beta_end\": 0.02, \"prediction\": \"epsilon\","
-        " \"variance\": \"fixed_large\", \"loss\": \"simple\"}, \"train\": {\"steps\": 800000,"
+        " \"variance\": \"fixed_large\", \"loss\": \"simple\", \"min_snr_gamma\": 5,"
+        " \"p2_gamma\": 1, \"p2_k\": 1},"
+        " \"train\": {\"steps\": 800000,"
         " \"batch_size\": 128, \"micro_batch\": 16, \"learning_rate\": 0.0002,"
         " \"learning_rate_decay\": \"constant\", \"warmup_steps\": 5000, \"weight_decay\": 0,"
         " \"label_dropout\": 0.1, \"grad_clip\": 1.0, \"ema_decay\": 0.9999,"
@@ -250,6 +252,10 @@ static void set_takes_json_and_bare_words(void **state)
     assert_int_equal(c.data.fit, FIT_PAD);
     assert_true(c.data.flip);
     assert_int_equal(c.sample.steps, 50);
+    assert_set(&c, "diffusion.variance=learned_range");
+    assert_int_equal(c.model.out_channels, 2);
+    assert_set(&c, "model.channels=3");
+    assert_int_equal(c.model.out_channels, 6);
     assert_set(&c, "sample.steps=null");
     assert_set(&c, "data.fit=null");
     assert_set(&c, "data.path=2024");
@@ -311,6 +317,9 @@ static void what_cannot_go_together_is_refused(void **state)
     CHECK_REFUSED("model.base_channels = 100", "model.base_channels=100");
     CHECK_REFUSED("diffusion.schedule", "diffusion.schedule=jsd");
     CHECK_REFUSED("beta", "diffusion.beta_start=0.5");
+    CHECK_REFUSED("diffusion.loss = simple never", "diffusion.variance=learned_range");
+    CHECK_REFUSED("diffusion.loss = hybrid", "diffusion.loss=hybrid");
+    CHECK_REFUSED("use the loss vlb", "diffusion.loss=p2", "diffusion.prediction=mean");
     Config config = config_default();
     Err err;
     assert_set(&config, "data.format=shapes");

@@ -47,6 +47,7 @@ static void assert_round_trip(ScheduleKind schedule, Prediction prediction, Vari
         assert_int_equal(read.schedule, schedule);
         assert_int_equal(read.prediction, prediction);
         assert_int_equal(read.variance, variance);
+        assert_int_equal(read.loss, variance == VARIANCE_LEARNED_RANGE ? LOSS_HYBRID : LOSS_SIMPLE);
         assert_close(read.beta_start, 0.0008, 0);
         assert_close(read.beta_end, 0.15, 0);
         json_free(json);
@@ -63,6 +64,7 @@ static void what_diffusers_has_goes_there_and_back(void **state)
         for (int p = 0; p < 3; p++) {
             assert_round_trip(schedules[s], predictions[p], VARIANCE_FIXED_SMALL);
             assert_round_trip(schedules[s], predictions[p], VARIANCE_FIXED_LARGE);
+            assert_round_trip(schedules[s], predictions[p], VARIANCE_LEARNED_RANGE);
         }
 }
 
@@ -138,7 +140,7 @@ static void what_is_not_supported_is_refused_by_name(void **state)
         {"{\"beta_schedule\": \"exponential\"}", {"beta_schedule", "scaled_linear"}},
         {"{\"beta_schedule\": null}", {"beta_schedule", "null"}},
         {"{\"prediction_type\": \"flow\"}", {"prediction_type", "v_prediction"}},
-        {"{\"variance_type\": \"learned_range\"}", {"variance_type", "fixed_small"}},
+        {"{\"variance_type\": \"learned\"}", {"variance_type", "learned_range"}},
         {"{\"num_train_timesteps\": 0}", {"num_train_timesteps", "0"}},
         {"{\"num_train_timesteps\": 10.5}", {"num_train_timesteps", "10.5"}},
         {"{\"num_train_timesteps\": 1e12}", {"num_train_timesteps", "1000000000000"}},

@@ -168,6 +168,34 @@ static void micro_batches_make_no_difference(void **state)
     dataset_release(&set);
 }
 
+/* A network that puts out its variance's channels too, and both terms of its loss. */
+static void a_learned_variance_is_trained(void **state)
+{
+    (void)state;
+    Config a = small_config(network_rgb16());
+    a.model.out_channels = 6;
+    a.diffusion.variance = VARIANCE_LEARNED_RANGE;
+    a.diffusion.loss = LOSS_HYBRID;
+    Config b = a;
+    b.train.micro_batch = 3;
+    Dataset set = shapes(&a);
+    Trainer *whole = new_trainer(&a, &set), *split = new_trainer(&b, &set);
+    StepReport one, other;
+    trainer_step(whole, &one);
+    trainer_step(split, &other);
+    assert_true(one.applied);
+    assert_true(one.loss > 0.9); /* of simple, and the bound's term is positive */
+    assert_close(one.loss, other.loss, 1e-5);
+    const ParamTable *table = unet_params(trainer_unet(whole));
+    const Param *bias = params_find(table, "conv_out.bias");
+    assert_int_equal(bias->count, 6);
+    const float *m = trainer_state(whole)->adam_m, *n = trainer_state(split)->adam_m;
+    for (size_t c = 0; c < 6; c++) assert_true(m[bias->offset + c] != 0);
+    assert_arrays_close(m, n, table->floats, 1e-5, 0);
+    trainer_free(whole), trainer_free(split);
+    dataset_release(&set);
+}
+
 static void threads_make_no_difference(void **state)
 {
     (void)state;
@@ -375,6 +403,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(three_steps_are_pytorchs),
         cmocka_unit_test(micro_batches_make_no_difference),
+        cmocka_unit_test(a_learned_variance_is_trained),
         cmocka_unit_test(threads_make_no_difference),
         cmocka_unit_test(seed_and_labels_make_a_difference),
         cmocka_unit_test(dropped_labels_train_the_last_row),
