@@ -5,6 +5,8 @@
 #ifndef DDPM_DIFFUSION_CONFIG_H
 #define DDPM_DIFFUSION_CONFIG_H
 
+#include <stdbool.h>
+
 typedef enum {
     SCHEDULE_LINEAR,
     SCHEDULE_QUADRATIC,
@@ -29,10 +31,15 @@ extern const char *const loss_names[];
 extern const char *const sampler_names[];
 extern const char *const spacing_names[];
 
+enum { DIFFUSION_MAX_BETAS = 4096 };
+
 typedef struct {
     int timesteps; /* T */
     ScheduleKind schedule;
     double beta_start, beta_end;
+    int betas_count; /* 0, or T: they take the place of the schedule */
+    double betas[DIFFUSION_MAX_BETAS];
+    bool zero_terminal_snr; /* alpha-bars are rescaled to end at 0 */
     Prediction prediction;
     Variance variance;
     Loss loss;

@@ -33,13 +33,23 @@ typedef struct {
 } Schedule;
 
 /* Whether a chain can be made of `config`: T in 2 .. SCHEDULE_MAX_T, betas in (0, 1] that start no
- * higher than they end (`constant` uses beta_end alone, `jsd` and `cosine` neither), alpha-bars
- * that fall at every step, to 0 only at T and only if epsilon is not what is predicted: at
- * alpha-bar 0, x_t is the noise, and x_0 does not follow from it. ERR_USAGE otherwise. */
+ * higher than they end (`constant` uses beta_end alone, `jsd` and `cosine` neither) or T that are
+ * given outright, alpha-bars that fall at every step, to 0 only at T and only if epsilon is not
+ * what is predicted: at alpha-bar 0, x_t is the noise, and x_0 does not follow from it. ERR_USAGE
+ * otherwise. */
 bool schedule_check(const DiffusionConfig *config, Err *err);
 
-/* Whether alpha-bar_T is 0 (zero terminal SNR), as `jsd` has it. `config` has passed the check. */
+/* Whether alpha-bar_T is 0, as `jsd` and zero_terminal_snr have it. `config` has passed the check.
+ */
 bool schedule_ends_at_zero(const DiffusionConfig *config);
+
+/* Whether two configs say the same chain in the same words. */
+bool schedule_equal(const DiffusionConfig *a, const DiffusionConfig *b);
+
+/* The keys that make the chain what it is, for messages: "diffusion.schedule = linear",
+ * "diffusion.betas with diffusion.zero_terminal_snr". */
+enum { SCHEDULE_ORIGIN = 96 };
+void schedule_origin(char out[SCHEDULE_ORIGIN], const DiffusionConfig *config);
 
 /* What schedule_init or schedule_respace take from an arena for T entries. */
 size_t schedule_bytes(int T);
@@ -51,7 +61,9 @@ size_t schedule_bytes(int T);
  *   jsd        1/T, 1/(T-1), .., 1
  *   cosine     1 - f(t)/f(t-1), at most 0.999, f(t) = cos^2((t/T + s) / (1 + s) pi/2), s = 0.008
  *              (Nichol & Dhariwal 2021, eq. 17)
- *   sigmoid    beta_start + (beta_end - beta_start) sigmoid(-6 .. 6)   (Xu et al. 2022) */
+ *   sigmoid    beta_start + (beta_end - beta_start) sigmoid(-6 .. 6)   (Xu et al. 2022)
+ * or config->betas. With zero_terminal_snr the square roots of the alpha-bars are then shifted so
+ * that the last is 0 and scaled so that the first stays (Lin et al. 2024, algorithm 1). */
 void schedule_init(Schedule *schedule, Arena *arena, const DiffusionConfig *config);
 
 /* The chain over `count` of the timesteps of `full`: 1-based, strictly ascending. Each beta is 1 -

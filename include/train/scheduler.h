@@ -7,14 +7,16 @@
 #include "base/json.h"
 #include "diffusion/config.h"
 
-/* Schedules that diffusers has no name for (constant, jsd) are written out as trained_betas.
+/* Schedules that diffusers has no name for (constant, jsd), and betas that were given, are written
+ * out as trained_betas; zero_terminal_snr is rescale_betas_zero_snr.
  * `clip`: whether samples' x_0 is clipped. The caller frees it. NULL and `err` if there is no
  * memory. */
 Json *scheduler_write(const DiffusionConfig *config, bool clip, Err *err);
 
-/* A missing key means diffusers' default, trained_betas as scheduler_write makes them are known
- * again. What this program does not have is refused by name, as
- * ERR_DATA; `origin` is the file. */
+/* A missing key means diffusers' default; trained_betas are config->betas but for those of constant
+ * and jsd, which are known again. Of a learned variance the loss is said to be hybrid. What this
+ * program does not have is refused by name, as ERR_DATA; `origin` is the file. Sets all of *config
+ * that makes a chain. */
 bool scheduler_read(DiffusionConfig *config, bool *clip, const Json *json, const char *origin,
                     Err *err);
 

@@ -216,9 +216,11 @@ static void warn_of_other_chain(const DiffusionConfig *from, const DiffusionConf
     if (from->prediction != to->prediction)
         fprintf(stderr, "ddpm train: --init is from a model that predicts %s, not %s\n",
                 prediction_names[from->prediction], prediction_names[to->prediction]);
-    if (from->schedule != to->schedule || from->timesteps != to->timesteps)
-        fprintf(stderr, "ddpm train: --init is from a model of the schedule %s, T = %d\n",
-                schedule_names[from->schedule], from->timesteps);
+    char origin[SCHEDULE_ORIGIN];
+    schedule_origin(origin, from);
+    if (!schedule_equal(from, to))
+        fprintf(stderr, "ddpm train: --init is from a model of another chain: %s, T = %d\n", origin,
+                from->timesteps);
 }
 
 static bool init_weights(Train *t, Err *err)

@@ -34,12 +34,14 @@ bool sampler_check(const SamplerConfig *config, const DiffusionConfig *diffusion
         return err_set(err, ERR_USAGE,
                        "variance = learned_range, but the model has not learned its variance; "
                        "choose fixed_small or fixed_large");
+    char origin[SCHEDULE_ORIGIN];
+    schedule_origin(origin, diffusion);
     bool divides = config->kind == SAMPLER_DPMPP || config->kind == SAMPLER_HEUN;
     if (divides && schedule_ends_at_zero(diffusion))
         return err_set(err, ERR_USAGE,
-                       "the sampler %s divides by alpha-bar, which ends at 0 in the model's "
-                       "schedule %s; choose ddim or ddpm",
-                       name, schedule_names[diffusion->schedule]);
+                       "the sampler %s divides by alpha-bar, which the model's %s ends at 0; "
+                       "choose ddim or ddpm",
+                       name, origin);
     return true;
 }
 

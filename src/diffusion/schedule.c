@@ -10,6 +10,8 @@
 #include <float.h>
 #include <math.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 
 enum { ARRAYS = 8 };
 
@@ -31,6 +33,7 @@ static double cosine_alpha_bar(int t, int T)
 static double beta_at(const DiffusionConfig *c, int i)
 {
     int T = c->timesteps;
+    if (c->betas_count > 0) return c->betas[i];
     switch (c->schedule) {
     case SCHEDULE_LINEAR:
         return between(c->beta_start, c->beta_end, i, T);
@@ -51,8 +54,56 @@ static double beta_at(const DiffusionConfig *c, int i)
     return NAN;
 }
 
+/* Before zero_terminal_snr changes it. */
+static double last_alpha_bar(const DiffusionConfig *c)
+{
+    double alpha_bar = 1.0;
+    for (int i = 0; i < c->timesteps; i++) alpha_bar *= 1.0 - beta_at(c, i);
+    return alpha_bar;
+}
+
+/* What zero_terminal_snr makes of an alpha-bar of a chain that begins and ends with these. Done
+ * twice, it changes nothing more. */
+static double rescaled(double alpha_bar, double first, double last)
+{
+    double scale = sqrt(first) / (sqrt(first) - sqrt(last));
+    double root = (sqrt(alpha_bar) - sqrt(last)) * scale;
+    return root * root;
+}
+
+void schedule_origin(char out[SCHEDULE_ORIGIN], const DiffusionConfig *c)
+{
+    bool given = c->betas_count > 0;
+    snprintf(out, SCHEDULE_ORIGIN, "diffusion.%s%s%s",
+             given ? "betas" : "schedule = ", given ? "" : schedule_names[c->schedule],
+             c->zero_terminal_snr ? " with diffusion.zero_terminal_snr" : "");
+}
+
+bool schedule_equal(const DiffusionConfig *a, const DiffusionConfig *b)
+{
+    return a->timesteps == b->timesteps && a->schedule == b->schedule &&
+           a->beta_start == b->beta_start && a->beta_end == b->beta_end &&
+           a->zero_terminal_snr == b->zero_terminal_snr && a->betas_count == b->betas_count &&
+           memcmp(a->betas, b->betas, (size_t)a->betas_count * sizeof *a->betas) == 0;
+}
+
+static bool check_given(const DiffusionConfig *c, Err *err)
+{
+    if (c->betas_count != c->timesteps)
+        return err_set(err, ERR_USAGE,
+                       "diffusion.betas has %d numbers, and diffusion.timesteps is %d; give one "
+                       "for each timestep",
+                       c->betas_count, c->timesteps);
+    for (int i = 0; i < c->betas_count; i++)
+        if (!(c->betas[i] > 0.0 && c->betas[i] <= 1.0))
+            return err_set(err, ERR_USAGE, "diffusion.betas[%d] = %g is not in (0, 1]", i,
+                           c->betas[i]);
+    return true;
+}
+
 static bool check_betas(const DiffusionConfig *c, Err *err)
 {
+    if (c->betas_count > 0) return check_given(c, err);
     if (c->schedule == SCHEDULE_JSD || c->schedule == SCHEDULE_COSINE) return true;
     if (!(c->beta_end > 0.0 && c->beta_end <= 1.0))
         return err_set(err, ERR_USAGE, "diffusion.beta_end = %g is not in (0, 1]", c->beta_end);
@@ -64,44 +115,44 @@ static bool check_betas(const DiffusionConfig *c, Err *err)
     return true;
 }
 
-static double last_alpha_bar(const DiffusionConfig *c)
-{
-    double alpha_bar = 1.0;
-    for (int i = 0; i < c->timesteps; i++) alpha_bar *= 1.0 - beta_at(c, i);
-    return alpha_bar;
-}
-
 bool schedule_ends_at_zero(const DiffusionConfig *config)
 {
-    return last_alpha_bar(config) == 0.0;
+    return config->zero_terminal_snr || last_alpha_bar(config) == 0.0;
+}
+
+static bool check_end(double alpha_bar, const DiffusionConfig *c, Err *err)
+{
+    char origin[SCHEDULE_ORIGIN];
+    schedule_origin(origin, c);
+    if (alpha_bar > 0.0 || c->prediction != PREDICT_EPSILON) return true;
+    return err_set(err, ERR_USAGE,
+                   "%s ends at alpha-bar 0, where x_0 does not follow from diffusion.prediction = "
+                   "epsilon; predict x0, mean or v, or choose a schedule that does not",
+                   origin);
 }
 
 /* Alpha-bar must fall at every step, not vanish before T, nor at T where epsilon is predicted. */
 static bool check_alpha_bars(const DiffusionConfig *c, Err *err)
 {
-    const char *name = schedule_names[c->schedule];
-    double alpha_bar = 1.0;
+    char origin[SCHEDULE_ORIGIN];
+    double product = 1.0, alpha_bar = 1.0, first = 1.0 - beta_at(c, 0), last = last_alpha_bar(c);
+    schedule_origin(origin, c);
     for (int i = 0; i < c->timesteps; i++) {
         double before = alpha_bar, beta = beta_at(c, i);
-        alpha_bar *= 1.0 - beta;
+        alpha_bar = product *= 1.0 - beta;
+        if (c->zero_terminal_snr) alpha_bar = rescaled(product, first, last);
         if (!(alpha_bar < before))
             return err_set(err, ERR_USAGE,
-                           "diffusion.schedule = %s has beta = %g at t = %d, too small to lower "
-                           "alpha-bar; raise diffusion.beta_start",
-                           name, beta, i + 1);
+                           "%s has beta = %g at t = %d, too small to lower alpha-bar; raise %s",
+                           origin, beta, i + 1, c->betas_count > 0 ? "it" : "diffusion.beta_start");
         if (alpha_bar < DBL_MIN && !(alpha_bar == 0.0 && i == c->timesteps - 1))
             return err_set(err, ERR_USAGE,
-                           "diffusion.schedule = %s reaches alpha-bar %g at t = %d of %d; lower "
-                           "diffusion.beta_end or diffusion.timesteps",
-                           name, alpha_bar, i + 1, c->timesteps);
+                           "%s reaches alpha-bar %g at t = %d of %d; lower %s or "
+                           "diffusion.timesteps",
+                           origin, alpha_bar, i + 1, c->timesteps,
+                           c->betas_count > 0 ? "the betas" : "diffusion.beta_end");
     }
-    if (alpha_bar == 0.0 && c->prediction == PREDICT_EPSILON)
-        return err_set(err, ERR_USAGE,
-                       "diffusion.schedule = %s ends at alpha-bar 0, where x_0 does not follow "
-                       "from diffusion.prediction = epsilon; predict x0, mean or v, or choose "
-                       "another schedule",
-                       name);
-    return true;
+    return check_end(alpha_bar, c, err);
 }
 
 bool schedule_check(const DiffusionConfig *config, Err *err)
@@ -144,6 +195,19 @@ static void derive(Schedule *s, Arena *arena)
     s->coef_x0 = coef_x0, s->coef_xt = coef_xt;
 }
 
+/* The betas that lead from each alpha-bar to the next. */
+static void betas_between(double *beta, const double *alpha_bar, int count)
+{
+    for (int i = 0; i < count; i++) beta[i] = 1.0 - alpha_bar[i] / (i > 0 ? alpha_bar[i - 1] : 1.0);
+}
+
+static void end_at_zero(double *beta, double *alpha_bar, int T)
+{
+    double first = alpha_bar[0], last = alpha_bar[T - 1];
+    for (int i = 0; i < T; i++) alpha_bar[i] = rescaled(alpha_bar[i], first, last);
+    betas_between(beta, alpha_bar, T);
+}
+
 void schedule_init(Schedule *schedule, Arena *arena, const DiffusionConfig *config)
 {
     int T = config->timesteps;
@@ -155,6 +219,7 @@ void schedule_init(Schedule *schedule, Arena *arena, const DiffusionConfig *conf
         alpha_bar[i] = product *= 1.0 - beta[i];
         timestep[i] = i + 1;
     }
+    if (config->zero_terminal_snr) end_at_zero(beta, alpha_bar, T);
     *schedule = (Schedule){.T = T, .beta = beta, .alpha_bar = alpha_bar, .timestep = timestep};
     derive(schedule, arena);
 }
@@ -168,9 +233,9 @@ void schedule_respace(Schedule *out, Arena *arena, const Schedule *full, const i
     for (int i = 0; i < count; i++) {
         assert(i == 0 || timesteps[i] > timesteps[i - 1]);
         alpha_bar[i] = full->alpha_bar[timesteps[i] - 1];
-        beta[i] = 1.0 - alpha_bar[i] / (i > 0 ? alpha_bar[i - 1] : 1.0);
         timestep[i] = timesteps[i];
     }
+    betas_between(beta, alpha_bar, count);
     *out = (Schedule){.T = count, .beta = beta, .alpha_bar = alpha_bar, .timestep = timestep};
     derive(out, arena);
 }

@@ -31,12 +31,15 @@ enum { COUNT_SCHEDULES = 6, COUNT_PREDICTIONS = 4, COUNT_VARIANCES = 3 };
 
 /* ---- writing ---- */
 
+/* As they are before they are rescaled. */
 static bool write_betas(Json *json, const DiffusionConfig *config, Err *err)
 {
+    DiffusionConfig plain = *config;
+    plain.zero_terminal_snr = false;
     Arena arena;
     Schedule schedule;
     if (!arena_init(&arena, schedule_bytes(config->timesteps), "the schedule", err)) return false;
-    schedule_init(&schedule, &arena, config);
+    schedule_init(&schedule, &arena, &plain);
     Json *betas = json_new_list();
     for (int i = 0; i < schedule.T; i++) json_add_number(betas, schedule.beta[i]);
     json_set(json, "trained_betas", betas);
@@ -46,7 +49,7 @@ static bool write_betas(Json *json, const DiffusionConfig *config, Err *err)
 
 Json *scheduler_write(const DiffusionConfig *config, bool clip, Err *err)
 {
-    const char *schedule = SCHEDULES[config->schedule];
+    const char *schedule = config->betas_count > 0 ? NULL : SCHEDULES[config->schedule];
     const char *prediction = PREDICTIONS[config->prediction];
     Json *json = json_new_object();
     json_set_string(json, "_class_name", "DDPMScheduler");
@@ -59,6 +62,7 @@ Json *scheduler_write(const DiffusionConfig *config, bool clip, Err *err)
     /* diffusers cannot sample from a predicted mean: it refuses this name. */
     json_set_string(json, "prediction_type", prediction ? prediction : "mean");
     json_set_string(json, "variance_type", VARIANCES[config->variance]);
+    if (config->zero_terminal_snr) json_set_bool(json, "rescale_betas_zero_snr", true);
     if (schedule) {
         json_set_null(json, "trained_betas");
     } else if (!write_betas(json, config, err)) {
@@ -132,28 +136,48 @@ static bool betas_are(ScheduleKind schedule, const DiffusionConfig *config, cons
     return true;
 }
 
-/* trained_betas, where there are any, take the place of beta_schedule. Those that scheduler_write
- * writes are known again. */
-static bool read_betas(ScheduleKind *schedule, const DiffusionConfig *config, const Json *json,
-                       const char *origin, Err *err)
+static bool take_betas(DiffusionConfig *config, const Json *list)
 {
+    int i = 0;
+    if (json_count(list) != (size_t)config->timesteps || config->timesteps > DIFFUSION_MAX_BETAS)
+        return false;
+    for (const Json *beta = json_first(list); beta; beta = json_next(beta), i++) {
+        bool number = json_type(beta) == JSON_NUMBER;
+        config->betas[i] = number ? json_number(beta) : 0;
+        if (!(config->betas[i] > 0 && config->betas[i] <= 1)) return false;
+    }
+    config->betas_count = i;
+    return true;
+}
+
+/* trained_betas, where there are any, take the place of beta_schedule. Those of schedules that
+ * scheduler_write has no name for are known again. */
+static bool read_betas(DiffusionConfig *config, const Json *json, const char *origin, Err *err)
+{
+    static const ScheduleKind unnamed[] = {SCHEDULE_CONSTANT, SCHEDULE_JSD};
     const char *key = "trained_betas";
     const Json *list = json_get(json, key);
+    char wanted[96];
+    config->betas_count = 0;
     if (!list || json_type(list) == JSON_NULL) return true;
-    *schedule = SCHEDULE_CONSTANT;
-    if (json_type(list) == JSON_LIST && betas_are(*schedule, config, list)) return true;
-    *schedule = SCHEDULE_JSD;
-    if (json_type(list) == JSON_LIST && betas_are(*schedule, config, list)) return true;
-    return json_refuse(list, key, origin,
-                       "null, or num_train_timesteps times beta_end, or 1/T, 1/(T-1), ..., 1", err);
+    for (int i = 0; i < 2 && json_type(list) == JSON_LIST; i++)
+        if (betas_are(unnamed[i], config, list)) {
+            config->schedule = unnamed[i];
+            return true;
+        }
+    if (json_type(list) == JSON_LIST && take_betas(config, list)) return true;
+    snprintf(wanted, sizeof wanted, "null, or num_train_timesteps (at most %d) numbers in (0, 1]",
+             DIFFUSION_MAX_BETAS);
+    return json_refuse(list, key, origin, wanted, err);
 }
 
 static bool read_flag(bool *out, bool missing, const Json *json, const char *key,
                       const char *origin, Err *err)
 {
     const Json *value = json_get(json, key);
-    *out = missing;
-    if (!value) return true;
+    bool null = value && json_type(value) == JSON_NULL; /* Python's None counts as false */
+    *out = missing && !null;
+    if (!value || null) return true;
     if (json_type(value) != JSON_BOOL) return json_refuse(value, key, origin, "true or false", err);
     *out = json_bool(value);
     return true;
@@ -162,7 +186,7 @@ static bool read_flag(bool *out, bool missing, const Json *json, const char *key
 /* Keys that would change the chain and that we do not have; missing, null or false is fine. */
 static bool check_absent(const Json *json, const char *origin, Err *err)
 {
-    static const char *const keys[] = {"thresholding", "rescale_betas_zero_snr"};
+    static const char *const keys[] = {"thresholding"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const Json *value = json_get(json, keys[i]);
         if (!value || json_type(value) == JSON_NULL) continue;
@@ -212,13 +236,17 @@ bool scheduler_read(DiffusionConfig *config, bool *clip, const Json *json, const
         !read_number(&config->beta_start, 1e-4, 0, 1, json, "beta_start", origin, err) ||
         !read_number(&config->beta_end, 0.02, 0, 1, json, "beta_end", origin, err) ||
         !read_flag(clip, true, json, "clip_sample", origin, err) ||
+        !read_flag(&config->zero_terminal_snr, false, json, "rescale_betas_zero_snr", origin,
+                   err) ||
         (*clip && !read_number(&range, 1, 1, 1, json, "clip_sample_range", origin, err)))
         return false;
     config->schedule = (ScheduleKind)schedule;
-    if (!read_betas(&config->schedule, config, json, origin, err)) return false;
+    if (!read_betas(config, json, origin, err)) return false;
     config->prediction = (Prediction)prediction;
     config->variance = (Variance)variance;
     /* a loss that can have trained it */
     config->loss = variance == VARIANCE_LEARNED_RANGE ? LOSS_HYBRID : LOSS_SIMPLE;
-    return schedule_check(config, err) || err_prefix(err, "%s", origin);
+    if (schedule_check(config, err)) return true;
+    err->kind = ERR_DATA;
+    return err_prefix(err, "%s", origin);
 }

@@ -262,6 +262,84 @@ static void zero_at_the_end_refuses_epsilon_alone(void **state)
     assert_false(schedule_ends_at_zero(&linear));
 }
 
+/* The betas of a schedule, given outright, are that schedule. */
+static void betas_given_are_the_chain(void **state)
+{
+    (void)state;
+    Chain linear = chain_linear();
+    DiffusionConfig config = chain_config(SCHEDULE_JSD, 1000);
+    config.betas_count = 1000;
+    memcpy(config.betas, linear.schedule.beta, 1000 * sizeof *config.betas);
+    Chain given = chain_new(config);
+    assert_memory_equal(given.schedule.beta, linear.schedule.beta, 1000 * sizeof(double));
+    assert_memory_equal(given.schedule.alpha_bar, linear.schedule.alpha_bar, 1000 * sizeof(double));
+    Err err;
+    assert_true(schedule_check(&config, &err));
+    assert_false(schedule_ends_at_zero(&config));
+    config.betas[999] = 1;
+    assert_true(schedule_ends_at_zero(&config));
+    refused(config, "diffusion.betas ends at alpha-bar 0");
+    config.betas[999] = 1.5;
+    refused(config, "diffusion.betas[999] = 1.5");
+    config.betas[999] = (double)NAN;
+    refused(config, "diffusion.betas[999] = nan");
+    config.betas[999] = 0.02, config.betas[3] = 1;
+    refused(config, "diffusion.betas reaches alpha-bar 0 at t = 4");
+    config.betas[3] = 1e-18;
+    refused(config, "diffusion.betas has beta = 1e-18 at t = 4");
+    config.betas_count = 999;
+    refused(config, "diffusion.betas has 999 numbers");
+    chain_release(&linear), chain_release(&given);
+}
+
+/* Lin et al. 2024, algorithm 1: an affine map of sqrt(alpha-bar) that keeps the first and takes the
+ * last to 0. */
+static void zero_terminal_snr_rescales_the_signal(void **state)
+{
+    (void)state;
+    for (ScheduleKind kind = SCHEDULE_LINEAR; kind <= SCHEDULE_SIGMOID; kind++) {
+        DiffusionConfig config = chain_config(kind, 200), zero = config;
+        zero.zero_terminal_snr = true, zero.prediction = PREDICT_V;
+        Err err;
+        if (!schedule_check(&zero, &err)) fail_msg("%s", err.text);
+        assert_true(schedule_ends_at_zero(&zero));
+        Chain plain = chain_new(config), chain = chain_new(zero);
+        const Schedule *s = &chain.schedule;
+        double first = sqrt(plain.schedule.alpha_bar[0]);
+        double last = sqrt(plain.schedule.alpha_bar[199]), product = 1;
+        for (int i = 0; i < 200; i++) {
+            double root = sqrt(plain.schedule.alpha_bar[i]);
+            double expected = (root - last) * first / (first - last);
+            assert_close(sqrt(s->alpha_bar[i]), expected, 1e-14);
+            product *= 1 - s->beta[i];
+            assert_close(product, s->alpha_bar[i], 1e-13);
+            assert_true(isfinite(s->coef_x0[i]) && isfinite(s->coef_xt[i]));
+            assert_true(isfinite(s->posterior_log_variance[i]));
+        }
+        assert_close(s->alpha_bar[199], 0, 0);
+        assert_close(s->beta[199], 1, 0);
+        assert_close(s->snr[199], 0, 0);
+        chain_release(&plain), chain_release(&chain);
+    }
+}
+
+/* Linear with T = 1000, in double by another program. */
+static void zero_terminal_snr_of_the_usual_chain(void **state)
+{
+    (void)state;
+    DiffusionConfig config = chain_config(SCHEDULE_LINEAR, 1000);
+    config.zero_terminal_snr = true;
+    refused(config, "diffusion.zero_terminal_snr ends at alpha-bar 0");
+    config.prediction = PREDICT_X0;
+    Chain chain = chain_new(config);
+    assert_close(chain.schedule.alpha_bar[0], 0.9999, 1e-12);
+    assert_close(chain.schedule.alpha_bar[1], 0.999779325433, 1e-12);
+    assert_close(chain.schedule.alpha_bar[499], 0.0760287505471, 1e-12);
+    assert_close(chain.schedule.alpha_bar[998], 4.21326246509e-09, 1e-12);
+    assert_close(chain.schedule.beta[998], 0.75226723115, 1e-10);
+    chain_release(&chain);
+}
+
 static void check_accepts_the_usual(void **state)
 {
     (void)state;
@@ -289,6 +367,9 @@ int main(void)
         cmocka_unit_test(timesteps_ascend_inside_the_chain),
         cmocka_unit_test(check_refuses_what_cannot_work),
         cmocka_unit_test(zero_at_the_end_refuses_epsilon_alone),
+        cmocka_unit_test(betas_given_are_the_chain),
+        cmocka_unit_test(zero_terminal_snr_rescales_the_signal),
+        cmocka_unit_test(zero_terminal_snr_of_the_usual_chain),
         cmocka_unit_test(check_accepts_the_usual),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

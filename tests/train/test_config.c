@@ -61,7 +61,7 @@ static bool other_value(char *out, size_t size, const Key *key, const Config *de
     case KEY_INTS:
         return snprintf(out, size, "[8, 4]");
     case KEY_NUMBERS:
-        return snprintf(out, size, "[1, 1.5, 3]");
+        return snprintf(out, size, "[1, 0.5, 0.25]");
     case KEY_SIZE:
         return snprintf(out, size, "[16, 24]");
     case KEY_CHOICE:
@@ -102,7 +102,8 @@ static void defaults_are_the_papers(void **state)
         " \"attention_head_dim\": null, \"norm_groups\": 32, \"norm_eps\": 1e-6, \"dropout\": 0.1,"
         " \"num_classes\": 0, \"freq_shift\": 1, \"flip_sin_to_cos\": false,"
         " \"downsample_padding\": 0}, \"diffusion\": {\"timesteps\": 1000, \"schedule\":"
-        " \"linear\", \"beta_start\": 0.0001, \"beta_end\": 0.02, \"prediction\": \"epsilon\","
+        " \"linear\", \"betas\": [], \"zero_terminal_snr\": false,"
+        " \"beta_start\": 0.0001, \"beta_end\": 0.02, \"prediction\": \"epsilon\","
         " \"variance\": \"fixed_large\", \"loss\": \"simple\", \"min_snr_gamma\": 5,"
         " \"p2_gamma\": 1, \"p2_k\": 1},"
         " \"train\": {\"steps\": 800000,"
@@ -317,6 +318,10 @@ static void what_cannot_go_together_is_refused(void **state)
     CHECK_REFUSED("model.base_channels = 100", "model.base_channels=100");
     CHECK_REFUSED("diffusion.schedule", "diffusion.schedule=jsd");
     CHECK_REFUSED("beta", "diffusion.beta_start=0.5");
+    CHECK_REFUSED("diffusion.betas has 2 numbers", "diffusion.betas=[0.1, 0.2]");
+    CHECK_REFUSED("diffusion.prediction = epsilon", "diffusion.zero_terminal_snr=true");
+    CHECK_REFUSED("divides by alpha-bar", "diffusion.zero_terminal_snr=true",
+                  "diffusion.prediction=v", "sample.sampler=dpm++");
     CHECK_REFUSED("diffusion.loss = simple never", "diffusion.variance=learned_range");
     CHECK_REFUSED("diffusion.loss = hybrid", "diffusion.loss=hybrid");
     CHECK_REFUSED("use the loss vlb", "diffusion.loss=p2", "diffusion.prediction=mean");

@@ -93,6 +93,29 @@ static void others_are_lists_of_betas(void **state)
     }
 }
 
+/* Betas that were given, and the rescaling that ends any schedule at 0. */
+static void chains_of_ones_own_go_there_and_back(void **state)
+{
+    (void)state;
+    const ScheduleKind schedules[] = {SCHEDULE_LINEAR, SCHEDULE_CONSTANT};
+    for (int k = 0; k < 4; k++) {
+        DiffusionConfig config = a_config(schedules[k & 1], PREDICT_V, VARIANCE_FIXED_SMALL), read;
+        config.zero_terminal_snr = k < 3;
+        if (k & 2) config.betas_count = 120;
+        for (int i = 0; i < config.betas_count; i++) config.betas[i] = 0.01 + 0.001 * i;
+        Err err;
+        bool clip;
+        Json *json = scheduler_write(&config, true, &err);
+        memset(&read, 0x5a, sizeof read);
+        if (!scheduler_read(&read, &clip, json, "s.json", &err)) fail_msg("%s", err.text);
+        assert_int_equal(read.zero_terminal_snr, k < 3);
+        assert_int_equal(read.betas_count, config.betas_count);
+        if (k & 2) read.schedule = config.schedule; /* not used then */
+        assert_true(schedule_equal(&read, &config));
+        json_free(json);
+    }
+}
+
 static void a_missing_key_means_diffusers_default(void **state)
 {
     (void)state;
@@ -150,7 +173,8 @@ static void what_is_not_supported_is_refused_by_name(void **state)
         {"{\"beta_end\": true}", {"beta_end", "true"}},
         {"{\"clip_sample\": 1}", {"clip_sample", "1"}},
         {"{\"thresholding\": true}", {"thresholding", "true"}},
-        {"{\"rescale_betas_zero_snr\": true}", {"rescale_betas_zero_snr", "true"}},
+        {"{\"rescale_betas_zero_snr\": true}", {"alpha-bar 0", "epsilon"}},
+        {"{\"rescale_betas_zero_snr\": 1}", {"rescale_betas_zero_snr", "1"}},
         {"{\"trained_betas\": [0.1, 0.2]}", {"trained_betas", "[0.1,0.2]"}},
         {"{\"trained_betas\": [0.02, 0.02]}", {"trained_betas", "[0.02,0.02]"}},
         {"{\"trained_betas\": [\"a\", 1], \"num_train_timesteps\": 2}",
@@ -175,6 +199,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_diffusers_has_goes_there_and_back),
         cmocka_unit_test(others_are_lists_of_betas),
+        cmocka_unit_test(chains_of_ones_own_go_there_and_back),
         cmocka_unit_test(a_missing_key_means_diffusers_default),
         cmocka_unit_test(keys_that_change_nothing_are_passed_over),
         cmocka_unit_test(what_is_not_supported_is_refused_by_name),
