@@ -102,6 +102,11 @@ void sampler_init(Sampler *sampler, Arena *arena, const SamplerConfig *config, c
  * noise. The noise is that of stream RNG_SAMPLER_NOISE at (seed, image, original t). */
 bool sampler_step(Sampler *sampler, Denoiser denoise, void *context);
 
+/* What the network says of any `x` [n, size] at entry `i` of the chain, without a step: x_0,
+ * clipped if so configured, and the epsilon that leads from it to x. `x` may be x_t, noise or
+ * x_0_before of the sampler. */
+void sampler_predict(Sampler *sampler, const double *x, int i, Denoiser denoise, void *context);
+
 /* x_t as it is now, rounded to float: out [n, size]. x_0 once no step is left. */
 void sampler_result(float *out, const Sampler *sampler);
 

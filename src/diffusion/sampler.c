@@ -276,6 +276,18 @@ bool sampler_step(Sampler *s, Denoiser denoise, void *context)
     return --s->left > 0;
 }
 
+void sampler_predict(Sampler *s, const double *x, int i, Denoiser denoise, void *context)
+{
+    round_to_float(s->network_in, x, (size_t)s->n * s->size);
+    denoise(context, s->network_out, s->network_in, s->chain.timestep[i], s->n);
+#pragma omp parallel for schedule(static)
+    for (int image = 0; image < s->n; image++) {
+        size_t at = (size_t)image * s->size;
+        predict_image(s, s->x_0 + at, x + at, image, s->chain.timestep[i]);
+        predict_epsilon(s->epsilon + at, s->x_0 + at, x + at, s->chain.alpha_bar[i], s->size);
+    }
+}
+
 void sampler_result(float *out, const Sampler *sampler)
 {
     round_to_float(out, sampler->x_t, (size_t)sampler->n * sampler->size);

@@ -229,9 +229,9 @@ under_mask() { # FILE CONDITION [white]
     "$DDPM" sample --inpaint "$a" --mask mask.bmp -o x.png --batch 1 2>said
     # one turn, at level 1: 20 steps and 9 times 10
     grep -q "/110 " said
-    "$DDPM" info x.png >info
-    grep -q "^Jump length  *10$" info
-    grep -q "^Resample  *10$" info
+    "$DDPM" info x.png >told
+    grep -q "^Jump length  *10$" told
+    grep -q "^Resample  *10$" told
     sample -n 3 -o noise.npy --float
     sample --inpaint "$a" --mask mask.bmp --noise noise.npy -o x.npy
     [ "$(wc -c <x.npy)" -eq $((128 + 3 * image)) ]
