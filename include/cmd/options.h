@@ -15,11 +15,12 @@
 #include <stdio.h>
 
 typedef enum {
-    OPTION_FLAG,   /* bool, becomes true */
-    OPTION_STORE,  /* int, becomes `value` */
-    OPTION_TEXT,   /* const char *, not empty */
-    OPTION_INT,    /* int in [min, max] */
-    OPTION_WHOLE,  /* int64_t in [min, max] */
+    OPTION_FLAG,  /* bool, becomes true */
+    OPTION_STORE, /* int, becomes `value` */
+    OPTION_TEXT,  /* const char *, not empty */
+    OPTION_PAIR,  /* const char *[2], as OPTION_TEXT; the second is a word of its own: --name A B */
+    OPTION_INT,   /* int in [min, max] */
+    OPTION_WHOLE, /* int64_t in [min, max] */
     OPTION_NUMBER, /* double in [min, max] */
     OPTION_CHOICE, /* int, the index in `names` */
     OPTION_LIST,   /* OptionList, one more entry each time */

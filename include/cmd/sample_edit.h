@@ -1,6 +1,6 @@
 /*
- * The options of `ddpm sample` that begin at images: what they mean, which go together, and the
- * batches that they ask for.
+ * The options of `ddpm sample` that are about images: --init, --inpaint, --encode, --interpolate,
+ * and the batches that they ask for. They have passed sample_edit_check.
  */
 #ifndef DDPM_CMD_SAMPLE_EDIT_H
 #define DDPM_CMD_SAMPLE_EDIT_H
@@ -9,44 +9,49 @@
 #include "train/edit.h"
 #include "train/provenance.h"
 
-typedef enum { EDIT_NONE, EDIT_INIT, EDIT_INPAINT } EditKind;
+typedef enum { EDIT_NONE, EDIT_INIT, EDIT_INPAINT, EDIT_ENCODE, EDIT_INTERPOLATE } EditKind;
 
 typedef struct {
     EditKind kind;
     const SampleOptions *options;
     Generator *generator;
-    float *x_0;    /* [size], the image */
-    float *x_t;    /* [batch, size], where a batch begins */
+    int count;     /* images in all */
+    float *x_0;    /* [size] of the image; of --interpolate [2,size] */
+    float *ends;   /* [2,size], x_t of the images that are interpolated */
+    float *x_t;    /* [batch,size], where a batch begins */
     uint8_t *fill; /* [size], what the mask says */
     Inpainting inpainting;
 } SampleEdit;
 
-/* Refuse options that do not go together or lack another; the message says why. ERR_USAGE. */
-bool sample_edit_check(const SampleOptions *options, Err *err);
-
-/* Where --sampler or --steps are not given and the option of this file is better served by others
- * than the config's: put them into `sampler`. */
-void sample_edit_sampler(SamplerConfig *sampler, const SampleOptions *options,
-                         const Config *config);
+/* Put into `sampler`, which is what the other options and the config say, what an option of this
+ * file needs instead where nothing else was asked for. ERR_USAGE for a model it cannot work with.
+ */
+bool sample_edit_sampler(SamplerConfig *sampler, const SampleOptions *options, const Config *config,
+                         Err *err);
 
 /* How many images are drawn where --count is not given, by a config that says `count`. */
 int sample_edit_count(const SampleOptions *options, int count);
 
-/* Read the images that the options name, for the model of `source`. */
+/* Read the images that the options name, for a model of `config`. */
 bool sample_edit_open(SampleEdit *edit, const SampleOptions *options, const Config *config,
                       Err *err);
 
-/* Ready for batches of at most `batch` images; `generator` is initialised, outlives the edit, and
- * its walk is set. */
-bool sample_edit_prepare(SampleEdit *edit, Generator *generator, int batch, Err *err);
+/* Ready for `count` images in batches of at most `batch`; `generator` is initialised and outlives
+ * the edit. */
+bool sample_edit_prepare(SampleEdit *edit, Generator *generator, int count, int batch, Err *err);
 
-/* Network calls of a batch. */
+/* Network calls before the first batch, and of each. */
+int64_t sample_edit_calls_before(SampleEdit *edit);
 int64_t sample_edit_calls(SampleEdit *edit);
 
-/* Add what the images were made from: the image's CRC-32, Strength, ... */
+/* Add what the images are made from: CRC-32s, Strength, ... */
 void sample_edit_describe(Provenance *how, const SampleEdit *edit);
 
-/* As generator_batch; without an option of this file it is that. */
+/* The work before the first batch. Whether it came to its end. */
+bool sample_edit_begin(SampleEdit *edit, GeneratorProgress progress, void *context);
+
+/* As generator_batch; without an option of this file it is that. Of --encode, out [1,size] is x_T.
+ */
 bool sample_edit_batch(SampleEdit *edit, float *out, const float *x_T, uint32_t first_image, int n,
                        GeneratorProgress progress, void *context);
 

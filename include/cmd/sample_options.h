@@ -8,6 +8,10 @@
 
 #include <stdbool.h>
 
+typedef enum { BY_NOISE, BY_INVERSION } EditBy;
+
+extern const char *const edit_by_names[];
+
 /* What was not given is what the model's config says, or else the default stated. */
 typedef struct {
     const char *model;  /* NULL: the newest run */
@@ -26,11 +30,13 @@ typedef struct {
     int columns;        /* of a grid; 0: about as many as rows */
     int threads;        /* 0: OMP_NUM_THREADS, or else all cores */
     bool raw, as_float, quiet;
-    /* of cmd/sample_edit.h */
-    const char *init; /* an image to begin at, or NULL */
-    double strength;  /* in [0, 1]; -1: not given */
+    /* of cmd/sample_edit.h; NULL: not given */
+    const char *init, *encode, *interpolate[2]; /* images */
     const char *inpaint, *mask;
+    double strength;           /* in [0, 1]; -1: not given */
+    int by;                    /* an EditBy, -1: not given */
     int jump_length, resample; /* of RePaint; 0: not given */
+    int refine;                /* of inversion; 0: not given */
     int fit;                   /* a Fit less FIT_PAD; -1: not given */
 } SampleOptions;
 

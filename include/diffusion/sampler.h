@@ -30,6 +30,7 @@ typedef struct {
     int start;             /* 0: all entries of the chain are walked; k: the last k of them */
     uint64_t seed;
     uint32_t first_image; /* which of the run's images is the batch's first */
+    bool shared_noise;    /* all images draw the noise of the run's image 0 */
 } SamplerConfig;
 
 /* Write what the network predicts for the `n` images of x_t at `t`, the original timestep, 1 .. T

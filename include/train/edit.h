@@ -5,6 +5,7 @@
 #define DDPM_TRAIN_EDIT_H
 
 #include "diffusion/inpaint.h"
+#include "diffusion/invert.h"
 #include "train/generate.h"
 
 /* Let the generator walk only the last `strength` (0 .. 1) of its chain's entries, rounded, at
@@ -29,5 +30,14 @@ int64_t edit_inpaint_calls(Generator *g, const Inpainting *inpainting);
 /* As generator_batch; the sampler is ddpm or ddim. */
 bool edit_inpaint(Generator *g, float *out, const Inpainting *inpainting, const float *x_T,
                   uint32_t first_image, int n, GeneratorProgress progress, void *context);
+
+/* Network calls of edit_invert. */
+int64_t edit_invert_calls(Generator *g, int iterations);
+
+/* The x_t [n, size] where edit_start (or else the chain) begins and from which ddim with eta 0
+ * leads to the images x_0 [n, size] (diffusion/invert.h), as images 0 .. n - 1 of the run, n at
+ * most the batch. Returns whether it came to its end. */
+bool edit_invert(Generator *g, float *x_t, const float *x_0, int n, int iterations,
+                 GeneratorProgress progress, void *context);
 
 #endif

@@ -99,6 +99,20 @@ static bool read_list(OptionList *out, const Option *option, const char *text, E
     return true;
 }
 
+/* The second value is the word that follows. */
+static bool read_pair(const char **out, Parse *parse, const Option *option, const char *text,
+                      Err *err)
+{
+    const char *second = parse->at < parse->argc ? parse->argv[parse->at] : "-";
+    if (*text == 0 || *second == 0 || *second == '-')
+        return err_set(err, ERR_USAGE, "--%s %s: expected two names: --%s %s", option->name, text,
+                       option->name, option->argument);
+    parse->at++;
+    out[0] = text;
+    out[1] = second;
+    return true;
+}
+
 static bool store(Parse *parse, const Option *option, const char *text, Err *err)
 {
     void *to = parse->out + option->offset;
@@ -113,6 +127,8 @@ static bool store(Parse *parse, const Option *option, const char *text, Err *err
     case OPTION_TEXT:
         *(const char **)to = text;
         return *text || bad_value(option, "", "a name", err);
+    case OPTION_PAIR:
+        return read_pair(to, parse, option, text, err);
     case OPTION_INT:
         if (!read_whole(&whole, option, text, err)) return false;
         *(int *)to = (int)whole;

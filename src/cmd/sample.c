@@ -8,6 +8,7 @@
 #include "cmd/interrupt.h"
 #include "cmd/progress.h"
 #include "cmd/sample_edit.h"
+#include "cmd/sample_edit_check.h"
 #include "cmd/sample_folder.h"
 #include "cmd/sample_noise.h"
 #include "cmd/sample_options.h"
@@ -112,7 +113,7 @@ static bool choose_output(Sample *s, Err *err)
     s->output.channels = m->channels;
     s->output.classes = config_classes(&s->source.config);
     s->output.columns = o->columns;
-    return sample_output_kind(&s->output.kind, o->output, o->as_float, err) &&
+    return sample_output_kind(&s->output.kind, o->output, o->as_float || o->encode, err) &&
            choose_images(s, err) && sample_output_check(&s->output, err);
 }
 
@@ -121,8 +122,8 @@ static bool choose(Sample *s, Err *err)
     if (!sample_edit_check(&s->options, err) || !source_open(&s->source, s->options.model, err))
         return false;
     choose_sampler(s);
-    sample_edit_sampler(&s->sampler, &s->options, &s->source.config);
-    return check_outputs(s, err) && check_variance(s, err) &&
+    return sample_edit_sampler(&s->sampler, &s->options, &s->source.config, err) &&
+           check_outputs(s, err) && check_variance(s, err) &&
            sampler_check(&s->sampler, &s->source.config.diffusion, err) && choose_output(s, err) &&
            sample_edit_open(&s->edit, &s->options, &s->source.config, err);
 }
@@ -148,7 +149,7 @@ static bool load(Sample *s, Err *err)
            unet_prepare(s->unet, s->weights, err) &&
            generator_init(&s->generator, s->unet, s->weights, &s->source.config.diffusion,
                           &s->sampler, s->output.classes, s->batch, err) &&
-           sample_edit_prepare(&s->edit, &s->generator, s->batch, err);
+           sample_edit_prepare(&s->edit, &s->generator, s->output.count, s->batch, err);
 }
 
 static bool describe(Sample *s, Err *err)
@@ -226,6 +227,8 @@ static bool draw_batch(Sample *s, int at, Err *err)
 static bool draw(Sample *s, Err *err)
 {
     bool ok = true;
+    s->stopped = !sample_edit_begin(&s->edit, on_step, s);
+    s->calls = (long)sample_edit_calls_before(&s->edit);
     for (int at = 0; ok && !s->stopped && at < s->output.count; at += s->batch)
         if (is_needed(s, at)) ok = draw_batch(s, at, err);
     return ok;
@@ -250,7 +253,9 @@ static int run(Sample *s, Err *err)
     announce(s);
     interrupt_install();
     progress_init(&s->progress, "sample", "calls", 0,
-                  needed_batches(s) * (long)sample_edit_calls(&s->edit), s->options.quiet);
+                  (long)(sample_edit_calls_before(&s->edit) +
+                         needed_batches(s) * sample_edit_calls(&s->edit)),
+                  s->options.quiet);
     bool ok = draw(s, err);
     progress_release(&s->progress);
     if (ok && s->stopped) return stopped(s);

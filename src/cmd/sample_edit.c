@@ -2,79 +2,75 @@
 
 #include "base/zip.h"
 #include "cmd/sample_image.h"
+#include "diffusion/slerp.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { INPAINT_STEPS = 250, JUMP_LENGTH = 10, RESAMPLE = 10 }; /* RePaint's */
+enum {
+    INPAINT_STEPS = 250, /* RePaint's, as the next two */
+    JUMP_LENGTH = 10,
+    RESAMPLE = 10,
+    REFINE = 4,
+    INTERPOLATE_COUNT = 8,
+};
 
 static EditKind kind_of(const SampleOptions *o)
 {
-    return o->init ? EDIT_INIT : o->inpaint ? EDIT_INPAINT : EDIT_NONE;
+    if (o->init) return EDIT_INIT;
+    if (o->inpaint) return EDIT_INPAINT;
+    if (o->encode) return EDIT_ENCODE;
+    return o->interpolate[0] ? EDIT_INTERPOLATE : EDIT_NONE;
 }
 
-/* ---- what goes together ---- */
-
-static bool check_init(const SampleOptions *o, Err *err)
+static bool inverts(const SampleOptions *o)
 {
-    if (o->strength >= 0.0 && !o->init)
+    return o->encode || o->by == BY_INVERSION;
+}
+
+static double strength_of(const SampleOptions *o)
+{
+    if (o->strength >= 0.0) return o->strength;
+    return inverts(o) ? 1.0 : 0.5;
+}
+
+static int refine_of(const SampleOptions *o)
+{
+    return o->refine > 0 ? o->refine : REFINE;
+}
+
+/* ---- what is asked for ---- */
+
+static void change_sampler(SamplerConfig *sampler, SamplerKind kind, const SampleOptions *o,
+                           const Config *config)
+{
+    if (sampler->kind == kind) return;
+    sampler->kind = kind;
+    if (o->steps == 0) sampler->steps = config_sample_steps(config, kind);
+}
+
+bool sample_edit_sampler(SamplerConfig *sampler, const SampleOptions *o, const Config *config,
+                         Err *err)
+{
+    if (inverts(o)) change_sampler(sampler, SAMPLER_DDIM, o, config);
+    if (inverts(o) && strength_of(o) == 1.0 && schedule_ends_at_zero(&config->diffusion))
         return err_set(err, ERR_USAGE,
-                       "--strength %g says how far from an image to begin; add --init IMAGE",
-                       o->strength);
-    if (o->strength == 0.0)
-        return err_set(err, ERR_USAGE,
-                       "--strength 0 would walk no step and give the image back; choose above 0, "
-                       "at most 1");
-    if (o->init && o->noise)
-        return err_set(err, ERR_USAGE,
-                       "--init %s and --noise %s both say where to begin; leave one out", o->init,
-                       o->noise);
+                       "%s: the model's schedule %s ends at alpha-bar 0, where x_T holds nothing "
+                       "of an image",
+                       o->encode ? "--encode" : "--by inversion",
+                       schedule_names[config->diffusion.schedule]);
+    if (o->inpaint && sampler->kind != SAMPLER_DDIM) {
+        change_sampler(sampler, SAMPLER_DDPM, o, config);
+        if (o->steps == 0 && sampler->steps > INPAINT_STEPS) sampler->steps = INPAINT_STEPS;
+    }
+    sampler->shared_noise = o->interpolate[0] != NULL;
     return true;
-}
-
-static bool check_inpaint(const SampleOptions *o, Err *err)
-{
-    const char *alone = o->mask ? "mask" : o->jump_length > 0 ? "jump-length" : "resample";
-    if (!o->inpaint && (o->mask || o->jump_length > 0 || o->resample > 0))
-        return err_set(err, ERR_USAGE, "--%s is for --inpaint IMAGE, which is not there", alone);
-    if (o->inpaint && !o->mask)
-        return err_set(err, ERR_USAGE,
-                       "--inpaint %s needs --mask IMAGE, white where it is to be filled in",
-                       o->inpaint);
-    if (o->inpaint && o->sampler >= 0 && o->sampler != SAMPLER_DDPM && o->sampler != SAMPLER_DDIM)
-        return err_set(err, ERR_USAGE,
-                       "--inpaint changes x_t between the steps, which %s is not made for; choose "
-                       "ddpm or ddim",
-                       sampler_names[o->sampler]);
-    return true;
-}
-
-bool sample_edit_check(const SampleOptions *o, Err *err)
-{
-    if (o->init && o->inpaint)
-        return err_set(err, ERR_USAGE, "--init %s and --inpaint %s do not go together", o->init,
-                       o->inpaint);
-    if (!check_init(o, err) || !check_inpaint(o, err)) return false;
-    if (o->fit >= 0 && kind_of(o) == EDIT_NONE)
-        return err_set(err, ERR_USAGE,
-                       "--fit %s is for an image that is given, and there is none; add --init "
-                       "IMAGE or --inpaint IMAGE",
-                       fit_names[FIT_PAD + o->fit]);
-    return true;
-}
-
-void sample_edit_sampler(SamplerConfig *sampler, const SampleOptions *o, const Config *config)
-{
-    if (!o->inpaint) return;
-    if (sampler->kind != SAMPLER_DDIM) sampler->kind = SAMPLER_DDPM;
-    if (o->steps > 0) return;
-    sampler->steps = config_sample_steps(config, sampler->kind);
-    if (sampler->steps > INPAINT_STEPS) sampler->steps = INPAINT_STEPS;
 }
 
 int sample_edit_count(const SampleOptions *options, int count)
 {
-    return kind_of(options) == EDIT_NONE ? count : 1;
+    EditKind kind = kind_of(options);
+    return kind == EDIT_NONE ? count : kind == EDIT_INTERPOLATE ? INTERPOLATE_COUNT : 1;
 }
 
 /* ---- images ---- */
@@ -115,23 +111,49 @@ static bool open_inpainting(SampleEdit *edit, size_t size, const Config *config,
 
 bool sample_edit_open(SampleEdit *edit, const SampleOptions *o, const Config *config, Err *err)
 {
+    static const char *const names[] = {"", "init", "inpaint", "encode", "interpolate"};
     const ModelConfig *m = &config->model;
+    const char *const images[] = {NULL, o->init, o->inpaint, o->encode, o->interpolate[0]};
     *edit = (SampleEdit){.kind = kind_of(o), .options = o};
     if (edit->kind == EDIT_NONE) return true;
     size_t size = (size_t)m->height * (size_t)m->width * (size_t)m->channels;
-    edit->x_0 = memory_new(size, sizeof *edit->x_0, "the image", err);
+    const char *name = names[edit->kind];
+    Fit fit = choose_fit(o, config);
+    edit->x_0 = memory_new(2 * size, sizeof *edit->x_0, "the images", err);
     return edit->x_0 &&
-           sample_image_read_floats(edit->x_0, o->init ? "init" : "inpaint",
-                                    o->init ? o->init : o->inpaint, choose_fit(o, config), m,
-                                    err) &&
+           sample_image_read_floats(edit->x_0, name, images[edit->kind], fit, m, err) &&
+           (edit->kind != EDIT_INTERPOLATE ||
+            sample_image_read_floats(edit->x_0 + size, name, o->interpolate[1], fit, m, err)) &&
            (edit->kind != EDIT_INPAINT || open_inpainting(edit, size, config, err));
 }
 
-/* ---- batches ---- */
-
-static double strength_of(const SampleOptions *o)
+bool sample_edit_prepare(SampleEdit *edit, Generator *generator, int count, int batch, Err *err)
 {
-    return o->strength < 0.0 ? 0.5 : o->strength;
+    size_t size = generator->size;
+    edit->generator = generator;
+    edit->count = count;
+    if (edit->kind == EDIT_NONE || edit->kind == EDIT_INPAINT) return true;
+    edit_start(generator, strength_of(edit->options));
+    edit->ends = memory_new(2 * size, sizeof *edit->ends, "images with noise", err);
+    edit->x_t = memory_new((size_t)batch * size, sizeof *edit->x_t, "images with noise", err);
+    return edit->ends && edit->x_t;
+}
+
+/* ---- what is to be said of it ---- */
+
+int64_t sample_edit_calls_before(SampleEdit *edit)
+{
+    if (edit->kind != EDIT_INTERPOLATE || !inverts(edit->options)) return 0;
+    int64_t calls = edit_invert_calls(edit->generator, refine_of(edit->options));
+    return edit->generator->batch > 1 ? calls : 2 * calls;
+}
+
+int64_t sample_edit_calls(SampleEdit *edit)
+{
+    if (edit->kind == EDIT_INPAINT) return edit_inpaint_calls(edit->generator, &edit->inpainting);
+    if (edit->kind == EDIT_ENCODE)
+        return edit_invert_calls(edit->generator, refine_of(edit->options));
+    return generator_calls(edit->generator);
 }
 
 static void add_crc32(Provenance *how, const char *key, const void *data, size_t bytes)
@@ -139,56 +161,101 @@ static void add_crc32(Provenance *how, const char *key, const void *data, size_t
     provenance_add(how, key, "%08" PRIx32, zip_crc32(data, bytes));
 }
 
+static void describe_interpolation(Provenance *how, const SampleEdit *edit, size_t bytes)
+{
+    const SampleOptions *o = edit->options;
+    add_crc32(how, "From CRC-32", edit->x_0, bytes);
+    add_crc32(how, "To CRC-32", edit->x_0 + edit->generator->size, bytes);
+    provenance_add(how, "Interpolated by", "%s", edit_by_names[inverts(o)]);
+    if (inverts(o)) provenance_add(how, "Refine", "%d", refine_of(o));
+    provenance_add(how, "Interpolated in", "%d", edit->count);
+}
+
 void sample_edit_describe(Provenance *how, const SampleEdit *edit)
 {
     if (edit->kind == EDIT_NONE) return;
-    size_t size = edit->generator->size;
-    const Inpainting *p = &edit->inpainting;
-    if (edit->kind == EDIT_INIT) {
-        add_crc32(how, "Init CRC-32", edit->x_0, size * sizeof *edit->x_0);
+    size_t size = edit->generator->size, bytes = size * sizeof(float);
+    if (edit->kind == EDIT_INIT) add_crc32(how, "Init CRC-32", edit->x_0, bytes);
+    if (edit->kind == EDIT_INTERPOLATE) describe_interpolation(how, edit, bytes);
+    if (edit->kind != EDIT_INPAINT) {
         provenance_add(how, "Strength", "%.15g", strength_of(edit->options));
-    } else {
-        add_crc32(how, "Inpaint CRC-32", edit->x_0, size * sizeof *edit->x_0);
-        add_crc32(how, "Mask CRC-32", edit->fill, size);
-        provenance_add(how, "Jump length", "%d", p->jump_length);
-        provenance_add(how, "Resample", "%d", p->resample);
+        return;
     }
+    add_crc32(how, "Inpaint CRC-32", edit->x_0, bytes);
+    add_crc32(how, "Mask CRC-32", edit->fill, size);
+    provenance_add(how, "Jump length", "%d", edit->inpainting.jump_length);
+    provenance_add(how, "Resample", "%d", edit->inpainting.resample);
 }
 
-bool sample_edit_prepare(SampleEdit *edit, Generator *generator, int batch, Err *err)
+/* ---- batches ---- */
+
+typedef struct {
+    GeneratorProgress progress;
+    void *context;
+    int before;
+} Later;
+
+static bool later_progress(void *context, int calls_done)
 {
-    edit->generator = generator;
-    if (edit->kind != EDIT_INIT) return true;
-    edit_start(generator, strength_of(edit->options));
-    edit->x_t =
-        memory_new((size_t)batch * generator->size, sizeof *edit->x_t, "images with noise", err);
-    return edit->x_t != NULL;
+    const Later *later = context;
+    return later->progress(later->context, later->before + calls_done);
 }
 
-int64_t sample_edit_calls(SampleEdit *edit)
+/* Both ends at once, or one after the other where a batch has room for one. */
+static bool invert_ends(SampleEdit *edit, GeneratorProgress progress, void *context)
 {
-    if (edit->kind == EDIT_INPAINT) return edit_inpaint_calls(edit->generator, &edit->inpainting);
-    return generator_calls(edit->generator);
+    Generator *g = edit->generator;
+    int refine = refine_of(edit->options), n = g->batch > 1 ? 2 : 1;
+    Later later = {progress, context, 0};
+    if (!edit_invert(g, edit->ends, edit->x_0, n, refine, progress, context)) return false;
+    if (n == 2) return true;
+    later.before = (int)edit_invert_calls(g, refine);
+    return edit_invert(g, edit->ends + g->size, edit->x_0 + g->size, n, refine, later_progress,
+                       &later);
+}
+
+bool sample_edit_begin(SampleEdit *edit, GeneratorProgress progress, void *context)
+{
+    Generator *g = edit->generator;
+    if (edit->kind != EDIT_INTERPOLATE) return true;
+    if (inverts(edit->options)) return invert_ends(edit, progress, context);
+    for (size_t end = 0; end < 2; end++)
+        edit_diffuse(edit->ends + end * g->size, g, edit->x_0 + end * g->size, 0, 1);
+    return true;
+}
+
+static void mix_ends(SampleEdit *edit, uint32_t first_image, int n)
+{
+    size_t size = edit->generator->size;
+    for (int i = 0; i < n; i++)
+        slerp(edit->x_t + (size_t)i * size, edit->ends, edit->ends + size,
+              (first_image + (double)i) / (edit->count - 1), size);
 }
 
 bool sample_edit_batch(SampleEdit *edit, float *out, const float *x_T, uint32_t first_image, int n,
                        GeneratorProgress progress, void *context)
 {
     Generator *g = edit->generator;
-    if (edit->kind == EDIT_INPAINT)
+    switch (edit->kind) {
+    case EDIT_INPAINT:
         return edit_inpaint(g, out, &edit->inpainting, x_T, first_image, n, progress, context);
-    if (edit->kind == EDIT_INIT) {
+    case EDIT_ENCODE:
+        return edit_invert(g, out, edit->x_0, n, refine_of(edit->options), progress, context);
+    case EDIT_INIT:
         edit_diffuse(edit->x_t, g, edit->x_0, first_image, n);
-        x_T = edit->x_t;
+        return generator_batch(g, out, edit->x_t, first_image, n, progress, context);
+    case EDIT_INTERPOLATE:
+        mix_ends(edit, first_image, n);
+        return generator_batch(g, out, edit->x_t, first_image, n, progress, context);
+    default:
+        return generator_batch(g, out, x_T, first_image, n, progress, context);
     }
-    return generator_batch(g, out, x_T, first_image, n, progress, context);
 }
 
 void sample_edit_release(SampleEdit *edit)
 {
-    free(edit->x_0);
-    free(edit->x_t);
+    float *all[] = {edit->x_0, edit->ends, edit->x_t};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     free(edit->fill);
-    edit->x_0 = edit->x_t = NULL;
-    edit->fill = NULL;
+    *edit = (SampleEdit){0};
 }

@@ -3,6 +3,8 @@
 #include "data/config.h"
 #include "diffusion/config.h"
 
+const char *const edit_by_names[] = {"noise", "inversion", NULL};
+
 #define AT(field) .offset = offsetof(SampleOptions, field)
 
 static const Option options[] = {
@@ -67,8 +69,8 @@ static const Option options[] = {
      .type = OPTION_NUMBER,
      AT(strength),
      .max = 1,
-     .help = "with --init: the part of the steps that is walked, above 0 (the image itself) to 1 "
-             "(nothing of it is left; default: 0.5)"},
+     .help = "with --init, --interpolate: the part of the steps that is walked, above 0 (the image "
+             "itself) to 1 (nothing of it is left; default: 0.5, 1 by inversion)"},
     {.name = "inpaint",
      .argument = "IMAGE",
      .type = OPTION_TEXT,
@@ -94,6 +96,31 @@ static const Option options[] = {
      .max = 1000,
      .help = "with --inpaint: how often each stretch is sampled; more agrees better and takes "
              "longer (default: 10)"},
+    {.name = "encode",
+     .argument = "IMAGE",
+     .type = OPTION_TEXT,
+     AT(encode),
+     .help = "write the x_T that ddim makes this image of to --output X.npy, for --noise"},
+    {.name = "interpolate",
+     .argument = "A B",
+     .type = OPTION_PAIR,
+     AT(interpolate),
+     .help = "from image A to image B in --count images (default: 8)"},
+    {.name = "by",
+     .argument = "HOW",
+     .type = OPTION_CHOICE,
+     AT(by),
+     .names = edit_by_names,
+     .help = "with --interpolate: begin at A and B with the same noise (default), or at the "
+             "inversion of each, so that the first and last image are A and B"},
+    {.name = "refine",
+     .argument = "R",
+     .type = OPTION_INT,
+     AT(refine),
+     .min = 1,
+     .max = 1000,
+     .help = "with --encode, --by inversion: network calls for each step up; more lead back to "
+             "the image more exactly (default: 4)"},
     {.name = "fit",
      .argument = "HOW",
      .type = OPTION_CHOICE,
@@ -173,7 +200,8 @@ const OptionTable sample_options_table = {
 
 bool sample_options_parse(SampleOptions *o, bool *help, int argc, char **argv, Err *err)
 {
-    *o = (SampleOptions){.sampler = -1, .variance = -1, .clip = -1, .strength = -1, .fit = -1};
+    *o = (SampleOptions){
+        .sampler = -1, .variance = -1, .clip = -1, .strength = -1, .fit = -1, .by = -1};
     if (!options_parse(o, help, &sample_options_table, argc, argv, err) || *help) return *help;
     if (!o->output) return err_set(err, ERR_USAGE, "--output OUT is needed, such as -o grid.png");
     return true;

@@ -134,8 +134,8 @@ void sampler_init(Sampler *sampler, Arena *arena, const SamplerConfig *config, c
 static const double *draw_noise(Sampler *s, int image, int t)
 {
     size_t at = (size_t)image * s->size;
-    RngKey key =
-        key_of(s->config.seed, s->config.first_image + (uint32_t)image, t, RNG_SAMPLER_NOISE);
+    uint32_t index = s->config.shared_noise ? 0 : s->config.first_image + (uint32_t)image;
+    RngKey key = key_of(s->config.seed, index, t, RNG_SAMPLER_NOISE);
     key.part = s->part;
     rng_normal(s->network_in + at, s->size, key);
     widen(s->noise + at, s->network_in + at, s->size);
@@ -278,8 +278,7 @@ bool sampler_step(Sampler *s, Denoiser denoise, void *context)
 
 void sampler_predict(Sampler *s, const double *x, int i, Denoiser denoise, void *context)
 {
-    round_to_float(s->network_in, x, (size_t)s->n * s->size);
-    denoise(context, s->network_out, s->network_in, s->chain.timestep[i], s->n);
+    ask(s, denoise, context, x, i);
 #pragma omp parallel for schedule(static)
     for (int image = 0; image < s->n; image++) {
         size_t at = (size_t)image * s->size;

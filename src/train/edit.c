@@ -55,3 +55,23 @@ bool edit_inpaint(Generator *g, float *out, const Inpainting *inpainting, const 
     if (going) sampler_result(out, &sampler);
     return going;
 }
+
+int64_t edit_invert_calls(Generator *g, int iterations)
+{
+    return (int64_t)generator_steps(g) * iterations;
+}
+
+bool edit_invert(Generator *g, float *x_t, const float *x_0, int n, int iterations,
+                 GeneratorProgress progress, void *context)
+{
+    Sampler sampler;
+    bool more = true, going = true;
+    generator_start(g, &sampler, x_0, 0, n);
+    invert_init(&sampler);
+    while (more && going) {
+        more = invert_step(&sampler, iterations, generator_denoise, g);
+        going = !progress || progress(context, sampler.calls);
+    }
+    if (going) sampler_result(x_t, &sampler);
+    return going;
+}

@@ -33,6 +33,14 @@ image_of() { # FILE I [COUNT]
     done
 }
 
+# How near a uint8 .npy of one image is to image I of another, in dB; 99 where it is the same.
+psnr_of() { # FILE FILE [I]
+    bytes_of "$1" >one
+    image_of "$2" "${3:-0}" >other
+    awk -v square="$(difference one other)" 'BEGIN {
+        print square ? 10 * log(255 * 255 / square) / log(10) : 99 }'
+}
+
 # The mean squared difference of two files of bytes, in grey levels.
 difference() { # FILE FILE
     [ "$(wc -c <"$1")" -eq "$(wc -c <"$2")" ]
@@ -85,7 +93,7 @@ bitmap() { # FILE WIDTH HEIGHT COLOUR
     "$DDPM" sample --init "$a" --strength 0.26 --sampler ddim --steps 12 -o x.png 2>said
     [[ "$(head -n 1 said)" == *": 1 images by ddim, 3 steps, eta 0, seed 0" ]]
     image_of given.npy 0 1 >one
-    for sampler in ddpm ddim dpm++; do
+    for sampler in ddpm ddim dpm++ heun; do
         sample --init "$a" --strength 0.01 --sampler $sampler -o $sampler.npy
         bytes_of $sampler.npy >out
         less "$(difference out one)" 300
@@ -150,9 +158,9 @@ bitmap() { # FILE WIDTH HEIGHT COLOUR
 @test "--init: what cannot work is refused, with the reason" {
     refuses 2 "--strength 0 " "no step" -- sample --init "$a" --strength 0 -o x.png
     refuses 2 "--strength 1.5" "from 0 to 1" -- sample --init "$a" --strength 1.5 -o x.png
-    refuses 2 "--strength 0.5" "add --init" -- sample --strength 0.5 -o x.png
-    refuses 2 "--fit pad" "add --init" -- sample --fit pad -o x.png
-    refuses 2 "--init $a" "--noise n.npy" -- sample --init "$a" --noise n.npy -o x.png
+    refuses 2 "--strength" "--init IMAGE" -- sample --strength 0.5 -o x.png
+    refuses 2 "--fit" "--init" -- sample --fit pad -o x.png
+    refuses 2 "--init" "--noise n.npy" -- sample --init "$a" --noise n.npy -o x.png
     refuses 3 "--init" "none.png" -- sample --init none.png -o x.png
     echo text >text.png
     refuses 3 "--init" "text.png" "PNG" -- sample --init text.png -o x.png
@@ -247,7 +255,7 @@ under_mask() { # FILE CONDITION [white]
     refuses 2 "--resample" "--inpaint" -- sample --resample 3 -o x.png
     refuses 2 "dpm++" "ddpm or ddim" -- \
         sample --inpaint "$a" --mask mask.bmp --sampler dpm++ -o x.png
-    refuses 2 "--init $a" "--inpaint $a" -- \
+    refuses 2 "--init and --inpaint" "choose one" -- \
         sample --inpaint "$a" --mask mask.bmp --init "$a" -o x.png
     refuses 2 "--strength" "--init" -- \
         sample --inpaint "$a" --mask mask.bmp --strength 0.3 -o x.png
@@ -256,5 +264,133 @@ under_mask() { # FILE CONDITION [white]
     refuses 3 "--mask wide.bmp" "8 x 9" "--fit" -- \
         sample --inpaint "$a" --mask wide.bmp -o x.png
     refuses 2 "--jump-length 0" -- sample --inpaint "$a" --mask mask.bmp --jump-length 0 -o x.png
+    [ ! -e x.png ]
+}
+
+@test "--encode: ddim leads from the x_T that it writes back to the image" {
+    local steps refine before now
+    for steps in 10 20; do
+        before=0
+        for refine in 1 2 4; do
+            sample --encode "$a" --steps $steps --refine $refine -o x_T.npy
+            sample --noise x_T.npy --sampler ddim --steps $steps -o back.npy
+            now=$(psnr_of back.npy given.npy)
+            echo "steps $steps refine $refine: $now dB"
+            less "$before" "$now"
+            before=$now
+        done
+        # 1 x 3 x 8 x 8 floats after the header
+        [ "$(wc -c <x_T.npy)" -eq $((128 + 4 * image)) ]
+        less 45 "$before"
+    done
+    # 4 is the default, and the image is another's no more than it should be
+    sample --encode "$a" --steps 20 -o default.npy
+    cmp default.npy x_T.npy
+    less "$(psnr_of back.npy given.npy 1)" 30
+    # without clipping, too
+    sample --encode "$a" --steps 20 --no-clip -o x_T.npy
+    sample --noise x_T.npy --sampler ddim --steps 20 --no-clip -o back.npy
+    less 45 "$(psnr_of back.npy given.npy)"
+}
+
+@test "--encode: whatever the sampler of the config; the calls it takes are told" {
+    "$DDPM" sample --encode "$a" --refine 3 --steps 7 -o x_T.npy 2>said
+    [[ "$(head -n 1 said)" == *": 1 images by ddim, 7 steps, eta 0, seed 0" ]]
+    grep -q "/21 " said
+    sample --encode "$a" --refine 3 --steps 7 --float --threads 1 --seed 5 -o again.npy
+    cmp x_T.npy again.npy
+}
+
+@test "--encode: what cannot work is refused, with the reason" {
+    refuses 2 "--encode" "-o x_T.npy" "x.png" -- sample --encode "$a" -o x.png
+    refuses 2 "--encode" "ddpm" -- sample --encode "$a" --sampler ddpm -o x.npy
+    refuses 2 "--encode" "--eta" -- sample --encode "$a" --eta 0.5 -o x.npy
+    refuses 2 "--encode" "--count is 2" -- sample --encode "$a" -n 2 -o x.npy
+    refuses 2 "--encode" "--first" -- sample --encode "$a" --first 2 -o x.npy
+    refuses 2 "--encode" "--noise" -- sample --encode "$a" --noise n.npy -o x.npy
+    refuses 2 "--strength" -- sample --encode "$a" --strength 0.5 -o x.npy
+    refuses 2 "--encode and --interpolate" -- sample --encode "$a" --interpolate "$a" "$a" -o x.npy
+    refuses 2 "--refine" "--encode" -- sample --refine 3 -o x.npy
+    refuses 3 "--encode" "none.png" -- sample --encode none.png -o x.npy
+    train --set diffusion.schedule=jsd --set diffusion.prediction=v --set train.steps=2 --out jsd
+    refuses 2 "--encode" "jsd" "alpha-bar 0" -- sample --model jsd --encode "$a" -o x.npy
+    [ ! -e x.npy ]
+}
+
+@test "--interpolate by inversion: the ends are the images, what is between is neither" {
+    local i
+    for batch in 5 1; do
+        sample --interpolate "$a" given/000001.png --by inversion -n 5 --batch $batch -o out.npy
+        image_of out.npy 0 >out.0
+        image_of out.npy 2 >out.2
+        image_of out.npy 4 >out.4
+        for i in 0 1; do
+            image_of given.npy $i >given.$i
+            less "$(difference out.$((4 * i)) given.$i)" 1
+            less 20 "$(difference out.2 given.$i)"
+        done
+        mv out.npy out.$batch
+    done
+    within_one out.5 out.1
+    # as far as the strength says: little noise, another way
+    sample --interpolate "$a" given/000001.png --by inversion --strength 0.3 -n 3 -o out.npy
+    image_of out.npy 0 >out.0
+    less "$(difference out.0 given.0)" 1
+    # from an image to itself it stays where it is
+    sample --interpolate "$a" "$a" --by inversion -n 3 -o out.npy
+    image_of out.npy 1 >out.1
+    less "$(difference out.1 given.0)" 1
+}
+
+@test "--interpolate by noise: the same noise for all, by every sampler" {
+    local sampler
+    for sampler in ddpm ddim dpm++ heun; do
+        sample --interpolate "$a" given/000001.png --strength 0.4 --sampler $sampler -o out.npy
+        [ "$(wc -c <out.npy)" -eq $((128 + 8 * image)) ]
+        # the first is what --init makes of the image with the noise of image 0
+        sample --init "$a" --strength 0.4 --sampler $sampler -o init.npy
+        bytes_of init.npy >init
+        image_of out.npy 0 >out.0
+        within_one out.0 init
+        image_of out.npy 7 >out.7
+        image_of given.npy 1 >given.1
+        less "$(difference out.7 given.1)" "$(difference out.0 given.1)"
+    done
+    sample --interpolate "$a" "$a" -n 4 --batch 3 -o out.npy
+    for i in 1 2 3; do
+        image_of out.npy 0 >out.0
+        image_of out.npy $i >out.i
+        within_one out.0 out.i
+    done
+}
+
+@test "--interpolate: folders go on, and PNGs say between what" {
+    sample --interpolate "$a" given/000001.png -n 4 --batch 2 --by inversion --steps 5 -o folder
+    cp -r folder whole
+    rm folder/000003.png
+    sample --interpolate "$a" given/000001.png -n 4 --batch 2 --by inversion --steps 5 -o folder
+    diff -r folder whole
+    "$DDPM" info folder/000001.png >told
+    grep -q "^Interpolated by  *inversion$" told
+    grep -q "^Interpolated in  *4$" told
+    # of five it would be another image
+    refuses 2 "Interpolated in" -- sample --interpolate "$a" given/000001.png -n 5 --batch 2 \
+        --by inversion --steps 5 -o folder
+}
+
+@test "--interpolate: what cannot work is refused, with the reason" {
+    local b=given/000001.png
+    refuses 2 "--interpolate" "two names" -- sample --interpolate "$a" -o x.png
+    refuses 2 "--interpolate" "at least 2" -- sample --interpolate "$a" "$b" -n 1 -o x.png
+    refuses 2 "--interpolate" "--first" -- sample --interpolate "$a" "$b" --first 3 -o x.png
+    refuses 2 "--init and --interpolate" -- sample --interpolate "$a" "$b" --init "$a" -o x.png
+    refuses 2 "--interpolate" "--noise" -- sample --interpolate "$a" "$b" --noise n.npy -o x.png
+    refuses 2 "--by" "--interpolate" -- sample --by noise -o x.png
+    refuses 2 "--by inversion" "dpm++" -- \
+        sample --interpolate "$a" "$b" --by inversion --sampler dpm++ -o x.png
+    refuses 2 "--by inversion" "--eta" -- \
+        sample --interpolate "$a" "$b" --by inversion --sampler ddim --eta 1 -o x.png
+    refuses 2 "--refine" "--by inversion" -- sample --interpolate "$a" "$b" --refine 2 -o x.png
+    refuses 3 "--interpolate" "none.png" -- sample --interpolate "$a" none.png -o x.png
     [ ! -e x.png ]
 }

@@ -10,7 +10,7 @@ typedef struct {
     int store, whole, choice;
     int64_t seed;
     double number;
-    const char *text, *path;
+    const char *text, *path, *pair[2];
     OptionList list;
 } Out;
 
@@ -19,6 +19,7 @@ static const Option options[] = {
     {.name = "flag", .letter = 'f', .type = OPTION_FLAG, .offset = offsetof(Out, flag)},
     {.name = "on", .letter = 'x', .type = OPTION_STORE, .offset = offsetof(Out, store), .value = 7},
     {.name = "text", .argument = "T", .type = OPTION_TEXT, .offset = offsetof(Out, text)},
+    {.name = "pair", .argument = "A B", .type = OPTION_PAIR, .offset = offsetof(Out, pair)},
     {.name = "whole",
      .letter = 'w',
      .argument = "N",
@@ -112,6 +113,10 @@ static void every_type_is_read(void **state)
     assert_string_equal(out.list.items[0], "a");
     assert_string_equal(out.list.items[1], "b");
     assert_string_equal(out.path, "p");
+    out = parsed("--pair one two p");
+    assert_string_equal(out.pair[0], "one");
+    assert_string_equal(out.pair[1], "two");
+    assert_string_equal(parsed("--pair=one two p").pair[1], "two");
 }
 
 static void short_forms(void **state)
@@ -171,6 +176,9 @@ static void what_is_wrong_is_named(void **state)
     refused("p --flag=3", "--flag takes no value, but has \"3\"");
     refused("p --whole", "--whole needs a value: --whole N");
     refused("p -w", "--whole needs a value");
+    refused("p --pair", "--pair needs a value: --pair A B");
+    refused("p --pair one", "--pair one: expected two names: --pair A B");
+    refused("p --pair one --flag", "expected two names");
     refused("p --text=", "--text (nothing): expected a name");
     refused("p q", "\"q\" is one PATH too many");
     refused("--flag", "needs a PATH");

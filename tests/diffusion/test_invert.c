@@ -122,7 +122,6 @@ static void the_way_down_leads_back(void **state)
             double twenty = round_trip(&config, &full.schedule, 1);
             double solved = round_trip(&config, &full.schedule, 4);
             double better = round_trip(&config, &full.schedule, 12);
-                          hundred, solved, better);
             assert_true(hundred > twenty + 6);
             assert_true(solved > twenty + 20);
             assert_true(better > 80);

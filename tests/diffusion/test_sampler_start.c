@@ -82,6 +82,24 @@ static void dpmpp_starts_in_first_order(void **state)
     arena_release(&arena), chain_release(&full);
 }
 
+/* Images that start alike stay alike, wherever in a run they are. */
+static void shared_noise_is_that_of_image_0(void **state)
+{
+    (void)state;
+    enum { N = 3 };
+    size_t size = 8;
+    float x_T[N * 8];
+    Chain full = chain_linear();
+    SamplerConfig config = config_of(SAMPLER_DDPM, 12);
+    for (int k = 0; k < N * 8; k++) x_T[k] = (float)(k % 8) / 8;
+    float *own = run(&config, &full.schedule, x_T, N, size);
+    config.shared_noise = true, config.first_image = 40;
+    float *shared = run(&config, &full.schedule, x_T, N, size);
+    for (size_t i = 0; i < N; i++) assert_memory_equal(shared + i * size, own, size * sizeof *own);
+    assert_true(memcmp(own, own + size, size * sizeof *own) != 0);
+    free(own), free(shared), chain_release(&full);
+}
+
 static void entries_are_the_steps_without_repeats(void **state)
 {
     (void)state;
@@ -100,6 +118,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(starting_on_the_way_goes_on_as_it_was),
         cmocka_unit_test(dpmpp_starts_in_first_order),
+        cmocka_unit_test(shared_noise_is_that_of_image_0),
         cmocka_unit_test(entries_are_the_steps_without_repeats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
