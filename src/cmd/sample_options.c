@@ -161,7 +161,8 @@ static const Option options[] = {
      .type = OPTION_CHOICE,
      AT(variance),
      .names = variance_names,
-     .help = "of ddpm: fixed_small or fixed_large (default: the model's)"},
+     .help = "of ddpm: fixed_small, fixed_large, or learned_range where the model learned it "
+             "(default: the model's)"},
     {.name = "clip",
      .type = OPTION_STORE,
      AT(clip),

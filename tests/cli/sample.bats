@@ -222,6 +222,34 @@ labels_of() { # FILE COUNT
     refuses 2 "--variance" "ddim" -- sample -n 1 -o x.png --sampler ddim --variance fixed_small
 }
 
+@test "--variance: a model that learned its own may be given a fixed one, not the other way" {
+    local variance
+    train --out learned --set diffusion.variance=learned_range --set diffusion.loss=hybrid
+    sample --model learned -n 2 -o own.npy
+    sample --model learned -n 2 -o learned_range.npy --variance learned_range
+    cmp own.npy learned_range.npy
+    for variance in fixed_small fixed_large; do
+        sample --model learned -n 2 -o $variance.npy --variance $variance
+        run cmp -s own.npy $variance.npy
+        [ "$status" -eq 1 ]
+    done
+    run cmp -s fixed_small.npy fixed_large.npy
+    [ "$status" -eq 1 ]
+    for sampler in ddim dpm++ heun; do
+        sample --model learned -n 2 -o x.npy --sampler $sampler --steps 5
+    done
+    refuses 2 "variance = learned_range" "has not learned" "fixed_small" -- \
+        sample -n 1 -o x.png --variance learned_range
+}
+
+@test "a U-Net and a scheduler that disagree on a learned variance are refused" {
+    train --out fixed --set train.steps=1
+    mkdir model
+    cp -r fixed/checkpoints/latest/{model_index.json,unet,scheduler} model
+    sed -i 's/"fixed_large"/"learned_range"/' model/scheduler/scheduler_config.json
+    refuses 3 "model" "puts out 3 channels" "must put out 6" -- sample --model model -n 1 -o x.png
+}
+
 @test "heun calls the network twice a step, but for the last" {
     "$DDPM" sample -n 2 -o x.npy --sampler heun --steps 5 2>said
     [[ "$(head -n 1 said)" == *": 2 images by heun, 5 steps, seed 0" ]]

@@ -113,3 +113,22 @@ bare_path() {
     [ "$status" -eq 4 ]
     [[ "$output" != *grid.png* ]]
 }
+
+@test "tests/bench/samplers.sh: a table whose last columns are nearer to the reference" {
+    # shellcheck source=tests/cli/support.sh
+    source "$BATS_TEST_DIRNAME/support.sh"
+    export DDPM
+    enter_folder "$PWD"
+    train --out run --set train.steps=5
+    "$root/tests/bench/samplers.sh" run -n 2 --calls "3 19" -- --no-clip >table
+    cat table
+    sed -n 1p table | grep -qE '^Distance to heun with 39 .* mean square is [0-9.]+; 2 images\.$'
+    [ "$(sed -n 3p table)" = "| sampler | 3 calls | 19 calls |" ]
+    [ "$(grep -c '^| ddim\|^| dpm++\|^| heun' table)" -eq 3 ]
+    awk -F '|' '/^\| [dh]/ && !($3 > 2 * $4 && $4 > 0) { bad = 1 } END { exit bad }' table
+    run "$root/tests/bench/samplers.sh" run --steps 3
+    [ "$status" -eq 2 ]
+    [[ "$output" == *"--steps is no option"* ]]
+    run "$root/tests/bench/samplers.sh" nowhere
+    [ "$status" -eq 1 ]
+}
