@@ -37,11 +37,13 @@ PKGCONFIG = PKG_CONFIG_PATH=$(BREW)/opt/openblas/lib/pkgconfig:$$PKG_CONFIG_PATH
 endif
 
 # Flags of single files. base/rng and data/shapes draw the same bits on every machine: no fused
-# multiply-add there (include/base/rng.h). Where the share folder is matters to the few files that
-# look there.
-CFLAGS_base/rng    = -ffp-contract=off
-CFLAGS_data/shapes = -ffp-contract=off
-SHARE              = -DDDPM_SHARE='"$(PREFIX)/share/ddpm"'
+# multiply-add there (include/base/rng.h). The optimiser's square roots are vectors only if none has
+# to set errno, which nothing reads. Where the share folder is matters to the few files that look
+# there.
+CFLAGS_base/rng        = -ffp-contract=off
+CFLAGS_data/shapes     = -ffp-contract=off
+CFLAGS_train/optimiser = -fno-math-errno
+SHARE                  = -DDDPM_SHARE='"$(PREFIX)/share/ddpm"'
 
 SOURCES   = $(sort $(wildcard src/*/*.c))
 OBJECTS   = $(SOURCES:src/%.c=$(BUILD)/%.o)

@@ -298,16 +298,15 @@ static bool add_block(Sums *sums, const Unet *unet, int index, BenchKind kind, i
 /* ---- the optimiser ---- */
 
 typedef struct {
-    float *w, *m, *v, *g, *ema;
+    Optimised arrays;
     size_t n;
 } OptimiserCall;
 
 static void optimiser_call(void *context)
 {
     OptimiserCall *c = context;
-    double scale = clip_factor(gradient_norm(c->g, c->n), 1);
-    adam_update(c->w, c->m, c->v, c->g, c->n, (AdamStep){.scale = scale, .rate = 1e-4});
-    ema_update(c->ema, c->w, c->n, 0.999);
+    double scale = clip_factor(gradient_norm(c->arrays.gradients, c->n), 1);
+    optimiser_update(c->arrays, c->n, (AdamStep){.scale = scale, .rate = 1e-4}, 0.999);
 }
 
 /* Time goes with the size, beyond what caches hold. */
@@ -318,11 +317,12 @@ static bool time_optimiser(BenchKernel *out, size_t parameters, Err *err)
     Arena arena;
     if (!arena_init(&arena, 5 * block_piece(call.n) * sizeof(float), "the optimiser", err))
         return false;
-    float **arrays[] = {&call.w, &call.m, &call.v, &call.g, &call.ema};
+    Optimised *o = &call.arrays;
+    float **arrays[] = {&o->w, &o->adam_m, &o->adam_v, &o->ema, &o->gradients};
     for (int i = 0; i < 5; i++) *arrays[i] = take(&arena, call.n);
     double scale = (double)parameters / (double)call.n;
-    /* the norm reads g; Adam reads four arrays and writes three; the average: two and one */
-    double bytes = (1 + 4 + 3 + 2 + 1) * sizeof(float) * (double)parameters;
+    /* the norm reads the gradients; the update reads and writes all five */
+    double bytes = (1 + 5 + 5) * sizeof(float) * (double)parameters;
     *out = (BenchKernel){.name = "clip, Adam, EMA",
                          .backward = true,
                          .seconds = scale * best_of(REPEAT, optimiser_call, &call),

@@ -1,6 +1,12 @@
+/*
+ * What is bound by the memory's speed goes over the arrays as seldom as it can: Adam, the average
+ * and the zeros that the next step's gradients start from are one walk, in chunks that the second
+ * cache holds.
+ */
 #include "train/optimiser.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { CHUNK = 1 << 14 };
 
@@ -72,38 +78,56 @@ double learning_rate_at(const LearningRate *r, uint64_t step)
 
 static const double BETA_1 = 0.9, BETA_2 = 0.999, EPSILON = 1e-8;
 
-void adam_update(float *w, float *m, float *v, const float *g, size_t n, AdamStep a)
+/* What is the same for all parameters of an update. */
+typedef struct {
+    float scale, keep; /* of the gradient, of the weights */
+    float step, root;  /* the rate and 1 / sqrt(v), corrected for bias */
+} Adam;
+
+static Adam adam_of(const AdamStep *a)
 {
-    double t = (double)a.updates + 1;
-    float factor = (float)a.scale, b1 = (float)BETA_1, b2 = (float)BETA_2, epsilon = (float)EPSILON;
+    double t = (double)a->updates + 1;
+    return (Adam){.scale = (float)a->scale,
+                  .keep = (float)(1 - a->rate * a->weight_decay),
+                  .step = (float)(a->rate / (1 - pow(BETA_1, t))),
+                  .root = (float)(1 / sqrt(1 - pow(BETA_2, t)))};
+}
+
+static void adam_chunk(float *restrict w, float *restrict m, float *restrict v,
+                       const float *restrict g, size_t n, Adam k)
+{
+    float b1 = (float)BETA_1, b2 = (float)BETA_2, epsilon = (float)EPSILON;
     /* rounded once: 1 - (float)0.999 is off by 5e-5 of itself */
     float rest1 = (float)(1 - BETA_1), rest2 = (float)(1 - BETA_2);
-    float step = (float)(a.rate / (1 - pow(BETA_1, t)));
-    float root = (float)(1 / sqrt(1 - pow(BETA_2, t)));
-    float keep = (float)(1 - a.rate * a.weight_decay);
+    for (size_t i = 0; i < n; i++) {
+        float gradient = k.scale * g[i];
+        m[i] = b1 * m[i] + rest1 * gradient;
+        v[i] = b2 * v[i] + rest2 * gradient * gradient;
+        w[i] = k.keep * w[i] - k.step * m[i] / (sqrtf(v[i]) * k.root + epsilon);
+    }
+}
+
+void ema_update(float *restrict ema, const float *restrict w, size_t n, double decay)
+{
+    float rest = (float)(1 - decay);
+    for (size_t i = 0; i < n; i++) ema[i] += rest * (w[i] - ema[i]);
+}
+
+void optimiser_update(Optimised o, size_t n, AdamStep step, double ema_decay)
+{
+    Adam k = adam_of(&step);
     size_t chunks = chunks_of(n);
 #pragma omp parallel for schedule(static)
-    for (size_t chunk = 0; chunk < chunks; chunk++)
-        for (size_t i = chunk * CHUNK; i < end_of_chunk(chunk, n); i++) {
-            float gradient = factor * g[i];
-            m[i] = b1 * m[i] + rest1 * gradient;
-            v[i] = b2 * v[i] + rest2 * gradient * gradient;
-            w[i] = keep * w[i] - step * m[i] / (sqrtf(v[i]) * root + epsilon);
-        }
+    for (size_t chunk = 0; chunk < chunks; chunk++) {
+        size_t at = chunk * CHUNK, count = end_of_chunk(chunk, n) - at;
+        adam_chunk(o.w + at, o.adam_m + at, o.adam_v + at, o.gradients + at, count, k);
+        ema_update(o.ema + at, o.w + at, count, ema_decay);
+        memset(o.gradients + at, 0, count * sizeof *o.gradients);
+    }
 }
 
 double ema_decay_at(double decay, bool warmup, uint64_t updates)
 {
     double n = (double)updates;
     return warmup ? fmin(decay, (1 + n) / (10 + n)) : decay;
-}
-
-void ema_update(float *ema, const float *w, size_t n, double decay)
-{
-    float rest = (float)(1 - decay);
-    size_t chunks = chunks_of(n);
-#pragma omp parallel for schedule(static)
-    for (size_t chunk = 0; chunk < chunks; chunk++)
-        for (size_t i = chunk * CHUNK; i < end_of_chunk(chunk, n); i++)
-            ema[i] += rest * (w[i] - ema[i]);
 }

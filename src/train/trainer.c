@@ -28,7 +28,7 @@ struct Trainer {
     Loader loader;
     Schedule schedule;
     Micro micro;
-    float *gradients;
+    float *gradients;         /* zeros between steps */
     Arena arena;              /* schedule, micro-batch and gradients */
     size_t size, output_size; /* floats of an image and of what the network puts out for it */
 };
@@ -241,15 +241,20 @@ static void apply(Trainer *tr, StepReport *report)
 {
     const TrainConfig *c = &tr->config->train;
     TrainState *s = &tr->state;
-    size_t n = unet_params(tr->unet)->floats;
+    Optimised arrays = {s->weights, s->adam_m, s->adam_v, s->ema, tr->gradients};
     AdamStep adam = {.scale = clip_factor(report->grad_norm, c->grad_clip),
                      .rate = report->learning_rate,
                      .weight_decay = c->weight_decay,
                      .updates = s->updates};
-    adam_update(s->weights, s->adam_m, s->adam_v, tr->gradients, n, adam);
-    ema_update(s->ema, s->weights, n, ema_decay_at(c->ema_decay, c->ema_warmup, s->updates));
+    optimiser_update(arrays, unet_params(tr->unet)->floats, adam,
+                     ema_decay_at(c->ema_decay, c->ema_warmup, s->updates));
     s->updates++;
     s->bad_steps = 0;
+}
+
+static void clear_gradients(Trainer *tr)
+{
+    memset(tr->gradients, 0, unet_params(tr->unet)->floats * sizeof *tr->gradients);
 }
 
 static void finish(Trainer *tr, StepReport *report, const Sums *sums)
@@ -270,15 +275,11 @@ static void finish(Trainer *tr, StepReport *report, const Sums *sums)
         apply(tr, report);
     } else {
         report->bad = sums->bad ? sums->bad : bad_in_backward(tr);
+        clear_gradients(tr);
         s->bad_steps++;
     }
     s->step++;
     s->images += (uint64_t)c->batch_size;
-}
-
-static void clear_gradients(Trainer *tr)
-{
-    memset(tr->gradients, 0, unet_params(tr->unet)->floats * sizeof *tr->gradients);
 }
 
 static int min_int(int a, int b)
@@ -305,7 +306,6 @@ static void step(Trainer *tr, StepReport *report, const Given *given)
 {
     const TrainConfig *c = &tr->config->train;
     Sums sums = {0};
-    clear_gradients(tr);
     for (int first = 0; first < c->batch_size; first += c->micro_batch) {
         int n = min_int(c->micro_batch, c->batch_size - first);
         if (given)

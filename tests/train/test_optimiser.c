@@ -100,6 +100,21 @@ static void the_rate_falls_as_asked(void **state)
     }
 }
 
+/* Arrays for `n` parameters: w is drawn, and the average starts from it; the rest are zeros. */
+static Optimised arrays_new(size_t n)
+{
+    Optimised o = {test_normals(n, 4), test_floats(n), test_floats(n), test_normals(n, 4),
+                   test_floats(n)};
+    memset(o.adam_m, 0, n * sizeof *o.adam_m);
+    memset(o.adam_v, 0, n * sizeof *o.adam_v);
+    return o;
+}
+
+static void arrays_free(Optimised *o)
+{
+    free(o->w), free(o->adam_m), free(o->adam_v), free(o->ema), free(o->gradients);
+}
+
 /* Algorithm 1 of the paper in double, with the names of its variables; lambda is AdamW's. */
 static void adam_in_double(double *theta, double *m, double *v, const float *g, size_t n,
                            double alpha, double lambda, int t)
@@ -114,26 +129,27 @@ static void adam_in_double(double *theta, double *m, double *v, const float *g, 
 
 static void assert_adam(double weight_decay)
 {
-    static double theta[N], m_wanted[N], v_wanted[N];
-    float *w = test_normals(N, 4), *m = test_floats(N), *v = test_floats(N);
-    memset(m, 0, N * sizeof *m);
-    memset(v, 0, N * sizeof *v);
+    static double theta[N], ema[N], m_wanted[N], v_wanted[N];
+    Optimised o = arrays_new(N);
     memset(m_wanted, 0, sizeof m_wanted);
     memset(v_wanted, 0, sizeof v_wanted);
-    for (size_t i = 0; i < N; i++) theta[i] = (double)w[i];
+    for (size_t i = 0; i < N; i++) theta[i] = ema[i] = (double)o.w[i];
     for (int t = 1; t <= 5; t++) {
-        float *g = test_normals(N, 10 + (uint32_t)t), *half = test_floats(N);
-        for (size_t i = 0; i < N; i++) half[i] = 0.5f * g[i];
-        adam_update(w, m, v, g, N, (AdamStep){0.5, 0.01, weight_decay, (uint64_t)t - 1});
+        float *half = test_floats(N), *g = test_normals(N, 10 + (uint32_t)t);
+        for (size_t i = 0; i < N; i++) half[i] = 0.5f * (o.gradients[i] = g[i]);
+        optimiser_update(o, N, (AdamStep){0.5, 0.01, weight_decay, (uint64_t)t - 1}, 0.75);
         adam_in_double(theta, m_wanted, v_wanted, half, N, 0.01, weight_decay, t);
+        for (size_t i = 0; i < N; i++) ema[i] = 0.75 * ema[i] + 0.25 * theta[i];
+        for (size_t i = 0; i < N; i++) assert_true(o.gradients[i] == 0.0f);
         free(g), free(half);
     }
     for (size_t i = 0; i < N; i++) {
-        assert_close((double)w[i], theta[i], 2e-6);
-        assert_close((double)m[i], m_wanted[i], 1e-6);
-        assert_close((double)v[i], v_wanted[i], 1e-8);
+        assert_close((double)o.w[i], theta[i], 2e-6);
+        assert_close((double)o.adam_m[i], m_wanted[i], 1e-6);
+        assert_close((double)o.adam_v[i], v_wanted[i], 1e-8);
+        assert_close((double)o.ema[i], ema[i], 2e-6);
     }
-    free(w), free(m), free(v);
+    arrays_free(&o);
 }
 
 static void adam_is_that_of_the_paper(void **state)
@@ -147,12 +163,35 @@ static void adam_is_that_of_the_paper(void **state)
 static void adam_leaves_zeros_alone(void **state)
 {
     (void)state;
-    float w[4] = {0, 1, 0, 1}, m[4] = {0}, v[4] = {0}, g[4] = {0};
-    for (uint64_t t = 0; t < 10; t++) adam_update(w, m, v, g, 4, (AdamStep){1, 1, 0, t});
+    float w[4] = {0, 1, 0, 1}, m[4] = {0}, v[4] = {0}, ema[4] = {0, 1, 0, 1}, g[4] = {0};
+    Optimised o = {w, m, v, ema, g};
+    for (uint64_t t = 0; t < 10; t++) optimiser_update(o, 4, (AdamStep){1, 1, 0, t}, 0.5);
     assert_memory_equal(w, ((float[4]){0, 1, 0, 1}), sizeof w);
     assert_memory_equal(m, ((float[4]){0}), sizeof m);
-    adam_update(w, m, v, g, 4, (AdamStep){1, 0.5, 0.5, 10}); /* decay takes from the others alone */
+    assert_memory_equal(ema, w, sizeof w);
+    optimiser_update(o, 4, (AdamStep){1, 0.5, 0.5, 10},
+                     0.5); /* decay takes from the others alone */
     assert_memory_equal(w, ((float[4]){0, 0.75f, 0, 0.75f}), sizeof w);
+}
+
+static void an_update_has_the_same_bits_for_any_threads(void **state)
+{
+    (void)state;
+    enum { MANY = 100003 };
+    Optimised first = arrays_new(MANY);
+    for (int threads = 1; threads <= 4; threads++) {
+        Optimised o = threads == 1 ? first : arrays_new(MANY);
+        float *g = test_normals(MANY, 9);
+        memcpy(o.gradients, g, MANY * sizeof *g);
+        parallel_setup(threads);
+        optimiser_update(o, MANY, (AdamStep){0.5, 0.01, 0.1, 3}, 0.9);
+        assert_memory_equal(o.w, first.w, MANY * sizeof *g);
+        assert_memory_equal(o.ema, first.ema, MANY * sizeof *g);
+        free(g);
+        if (threads > 1) arrays_free(&o);
+    }
+    arrays_free(&first);
+    parallel_setup(0);
 }
 
 static void the_average_decays_as_asked(void **state)
@@ -183,6 +222,7 @@ int main(void)
         cmocka_unit_test(the_rate_falls_as_asked),
         cmocka_unit_test(adam_is_that_of_the_paper),
         cmocka_unit_test(adam_leaves_zeros_alone),
+        cmocka_unit_test(an_update_has_the_same_bits_for_any_threads),
         cmocka_unit_test(the_average_decays_as_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
