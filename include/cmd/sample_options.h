@@ -30,6 +30,9 @@ typedef struct {
     int columns;        /* of a grid; 0: about as many as rows */
     int threads;        /* 0: OMP_NUM_THREADS, or else all cores */
     bool raw, as_float, quiet;
+    /* of cmd/sample_classes.h */
+    const char *classes, *interval; /* NULL: not given */
+    double guidance;                /* default 1 */
     /* of cmd/sample_edit.h; NULL: not given */
     const char *init, *encode, *interpolate[2]; /* images */
     const char *inpaint, *mask;

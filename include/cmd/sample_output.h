@@ -1,7 +1,7 @@
 /*
  * Where samples go, by the ending of the name: one grid as .png, uint8 [N,H,W,C] as .npy or .npz
- * (the key arr_0; of a model with classes arr_1 too, their int64 labels [N]), float32 [N,C,H,W] as
- * .npy, or a folder with a PNG for each image.
+ * (the key arr_0; where they are of classes arr_1 too, their int64 labels [N]), float32 [N,C,H,W]
+ * as .npy, or a folder with a PNG for each image.
  */
 #ifndef DDPM_CMD_SAMPLE_OUTPUT_H
 #define DDPM_CMD_SAMPLE_OUTPUT_H
@@ -20,7 +20,7 @@ typedef struct {
     OutputKind kind;
     uint32_t first;                     /* the first image's index in the run of its seed */
     int count, height, width, channels; /* of all images */
-    int classes;                        /* of the model; 0: none */
+    const Conditioning *classes;        /* of the images */
     int columns;                        /* of a grid; 0: about as many as rows */
     const Provenance *how;              /* texts of every PNG; not read by sample_output_check */
 } SampleOutput;

@@ -1,5 +1,16 @@
 /*
- * Samples of a network: the reverse chain of diffusion/sampler.h with the U-Net as its denoiser.
+ * Samples of a network: the reverse chain of diffusion/sampler.h with the U-Net as its denoiser, of
+ * the classes that are asked for, and more or less guided by them.
+ *
+ * Classifier-free guidance (Ho & Salimans 2022): the network is asked twice in one batch, with the
+ * image's class, c, and with the row for no class, u, and the sampler is given
+ *
+ *     u + W (c - u)
+ *
+ * Their eq. 6 has w = W - 1. W = 1 is the class alone, W = 0 none; both take one call for an image.
+ * That holds for whatever the network predicts: at a given x_t, epsilon, x_0, v and the mean are
+ * affine functions of one another, and W and 1 - W add up to 1, so that mixing one mixes them all
+ * alike. A learned variance is that of c (of u where W = 0).
  */
 #ifndef DDPM_TRAIN_GENERATE_H
 #define DDPM_TRAIN_GENERATE_H
@@ -9,30 +20,43 @@
 #include "model/unet.h"
 
 typedef struct {
+    int count; /* the model's classes, 0 .. count - 1; 0: none, and the rest is not read */
+    const int32_t *list; /* image i of a run is of class list[i mod listed]; NULL: of i mod count */
+    int listed;
+    double guidance; /* W >= 0; other than 1 needs the row `count` of the embedding: no class */
+    int from, to;    /* W only for t in from .. to, elsewhere 1 (Kynkaanniemi et al. 2024); to 0:
+                      * at each t */
+} Conditioning;
+
+/* The class of image `image` of a run, or -1: of none, because the model has none or W is 0. */
+int32_t conditioning_class(const Conditioning *conditioning, uint32_t image);
+
+/* Images that the network is given at once for a batch of `batch`: as many, or twice that. */
+int conditioning_rows(const Conditioning *conditioning, int batch);
+
+typedef struct {
     Unet *unet;
     const float *weights;
     SamplerConfig config; /* first_image is set by each batch */
-    int batch;            /* images at once */
-    int classes;          /* that samples are of, 0 .. classes-1; 0: none */
-    size_t size;          /* floats of an image */
+    Conditioning conditioning;
+    int batch;       /* images at once */
+    size_t size;     /* floats of an image */
+    size_t out_size; /* floats of the network's output for one */
     Schedule schedule;
-    Arena fixed;    /* the schedule and t */
-    Arena variable; /* a batch's sampler */
-    float *t;
-    int32_t *labels;
+    Arena fixed;         /* the schedule, t, and what the network is given for a doubled batch */
+    Arena variable;      /* a batch's sampler */
+    float *t;            /* [rows] */
+    int32_t *labels;     /* [rows]: the images' classes, then as often that of none */
+    float *twice, *both; /* [rows,size], [rows,out_size]; NULL where no batch is doubled */
 } Generator;
 
-/* `unet` is reserved for at least `batch` images and, with `weights`, outlives the generator.
- * `classes`: config_classes of the model, which the row for no class is none of. config->steps is
- * resolved (not 0), and has passed sampler_check. */
+/* `unet` is reserved for at least conditioning_rows of `batch` images and, with `weights` and the
+ * conditioning's list, outlives the generator. config->steps is resolved (not 0), and has passed
+ * sampler_check. */
 bool generator_init(Generator *g, Unet *unet, const float *weights,
-                    const DiffusionConfig *diffusion, const SamplerConfig *config, int classes,
-                    int batch, Err *err);
+                    const DiffusionConfig *diffusion, const SamplerConfig *config,
+                    const Conditioning *conditioning, int batch, Err *err);
 void generator_release(Generator *g);
-
-/* The class that image `image` of a run is drawn of, by a model with `classes` of them: image
- * modulo classes. */
-int32_t generator_class(uint32_t image, int classes);
 
 /* Steps of each batch, without repeats, and the network calls that they take. Not during a batch.
  */

@@ -9,14 +9,16 @@
  *     Seed                  0
  *     Sampler, Steps, Spacing, Clip, and Eta or Variance where the sampler has one
  *
- * (CRC-32s are zlib's), and what the caller adds: Index of one image, First index and Count of a
- * grid, ...
+ *     Guidance, Guidance interval           where there is some
+ *
+ * (CRC-32s are zlib's), and what the caller adds.
  */
 #ifndef DDPM_TRAIN_PROVENANCE_H
 #define DDPM_TRAIN_PROVENANCE_H
 
 #include "data/png.h"
 #include "train/config.h"
+#include "train/generate.h"
 
 enum { PROVENANCE_MAX = 32, PROVENANCE_VALUE = 160 };
 
@@ -34,6 +36,7 @@ typedef struct {
     const float *weights; /* [floats] */
     size_t floats;
     const SamplerConfig *sampler;
+    const Conditioning *classes;
     int steps; /* that are really done */
 } ProvenanceOf;
 
@@ -43,8 +46,11 @@ bool provenance_init(Provenance *p, const ProvenanceOf *of, Err *err);
 void provenance_add(Provenance *p, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The two texts of a grid of the images first .. first + count - 1. */
-void provenance_add_range(Provenance *p, uint32_t first, int count);
+/* What one image has besides: its Index, and its Class if it has one. */
+void provenance_add_index(Provenance *p, const Conditioning *classes, uint32_t index);
+
+/* What a grid has of the images first .. first + count - 1: First index, Count, Classes. */
+void provenance_add_range(Provenance *p, const Conditioning *classes, uint32_t first, int count);
 
 /* The texts, which point into `p`; returns how many there are. */
 int provenance_texts(PngText texts[PROVENANCE_MAX], const Provenance *p);

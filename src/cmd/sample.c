@@ -7,6 +7,7 @@
 #include "cmd/command.h"
 #include "cmd/interrupt.h"
 #include "cmd/progress.h"
+#include "cmd/sample_classes.h"
 #include "cmd/sample_edit.h"
 #include "cmd/sample_edit_check.h"
 #include "cmd/sample_folder.h"
@@ -26,6 +27,7 @@ typedef struct {
     SampleOptions options;
     Source source;
     SamplerConfig sampler;
+    Conditioning classes;
     SampleOutput output;
     Provenance how;
     Unet *unet;
@@ -111,7 +113,7 @@ static bool choose_output(Sample *s, Err *err)
     s->output.height = m->height;
     s->output.width = m->width;
     s->output.channels = m->channels;
-    s->output.classes = config_classes(&s->source.config);
+    s->output.classes = &s->classes;
     s->output.columns = o->columns;
     return sample_output_kind(&s->output.kind, o->output, o->as_float || o->encode, err) &&
            choose_images(s, err) && sample_output_check(&s->output, err);
@@ -124,8 +126,9 @@ static bool choose(Sample *s, Err *err)
     choose_sampler(s);
     return sample_edit_sampler(&s->sampler, &s->options, &s->source.config, err) &&
            check_outputs(s, err) && check_variance(s, err) &&
-           sampler_check(&s->sampler, &s->source.config.diffusion, err) && choose_output(s, err) &&
-           sample_edit_open(&s->edit, &s->options, &s->source.config, err);
+           sampler_check(&s->sampler, &s->source.config.diffusion, err) &&
+           sample_classes_choose(&s->classes, &s->options, &s->source.config, err) &&
+           choose_output(s, err) && sample_edit_open(&s->edit, &s->options, &s->source.config, err);
 }
 
 /* ---- the model ---- */
@@ -145,10 +148,10 @@ static bool load(Sample *s, Err *err)
         memory_new(kept * sample_output_floats(&s->output), sizeof *s->images, "the samples", err);
     return s->weights && s->images &&
            source_weights(s->weights, &s->source, s->unet, s->options.raw, err) &&
-           unet_reserve(s->unet, s->batch, UNET_SAMPLE, err) &&
+           unet_reserve(s->unet, conditioning_rows(&s->classes, s->batch), UNET_SAMPLE, err) &&
            unet_prepare(s->unet, s->weights, err) &&
            generator_init(&s->generator, s->unet, s->weights, &s->source.config.diffusion,
-                          &s->sampler, s->output.classes, s->batch, err) &&
+                          &s->sampler, &s->classes, s->batch, err) &&
            sample_edit_prepare(&s->edit, &s->generator, s->output.count, s->batch, err);
 }
 
@@ -159,6 +162,7 @@ static bool describe(Sample *s, Err *err)
                        .weights = s->weights,
                        .floats = unet_params(s->unet)->floats,
                        .sampler = &s->sampler,
+                       .classes = &s->classes,
                        .steps = generator_steps(&s->generator)};
     if (!provenance_init(&s->how, &of, err)) return false;
     if (s->noise.x_T) provenance_add(&s->how, "Noise CRC-32", "%08" PRIx32, s->noise.crc32);
@@ -171,12 +175,14 @@ static bool describe(Sample *s, Err *err)
 
 static void announce(Sample *s)
 {
-    char eta[48] = "";
+    char eta[48] = "", guidance[48] = "";
     if (s->options.quiet) return;
     if (sampler_takes_eta(s->sampler.kind)) snprintf(eta, sizeof eta, ", eta %g", s->sampler.eta);
-    fprintf(stderr, "%s: %d images by %s, %d steps%s, seed %" PRIu64 "\n", s->source.folder,
+    if (s->classes.guidance != 1.0)
+        snprintf(guidance, sizeof guidance, ", guidance %g", s->classes.guidance);
+    fprintf(stderr, "%s: %d images by %s, %d steps%s%s, seed %" PRIu64 "\n", s->source.folder,
             s->output.count, sampler_names[s->sampler.kind], generator_steps(&s->generator), eta,
-            s->sampler.seed);
+            guidance, s->sampler.seed);
     int there = s->output.count - s->folder.left;
     if (s->output.kind == OUTPUT_FOLDER && there > 0)
         fprintf(stderr, "%s holds %d of them already\n", s->output.path, there);
@@ -272,6 +278,7 @@ static void release(Sample *s)
     unet_free(s->unet);
     free(s->weights);
     free(s->images);
+    sample_classes_release(&s->classes);
     sample_noise_release(&s->noise);
     sample_folder_release(&s->folder);
 }

@@ -31,7 +31,7 @@ static bool index_of(uint32_t *index, const char *name)
 static Provenance provenance_of(const SampleOutput *o, uint32_t index)
 {
     Provenance how = *o->how;
-    provenance_add(&how, "Index", "%" PRIu32, index);
+    provenance_add_index(&how, o->classes, index);
     return how;
 }
 

@@ -47,6 +47,24 @@ static const Option options[] = {
      .min = 1,
      .max = 1 << 16,
      .help = "images in a row of the grid (default: as many as rows)"},
+    {.name = "class",
+     .argument = "K",
+     .type = OPTION_TEXT,
+     AT(classes),
+     .help = "of a model with classes: one, a list such as 0,2,5 (image i is of class list[i mod "
+             "its length]), or all in turn (default)"},
+    {.name = "guidance",
+     .argument = "W",
+     .type = OPTION_NUMBER,
+     AT(guidance),
+     .max = 1000,
+     .help = "0: no class; 1: the class as it was learned (default); above: more of it, and less "
+             "variety (takes twice the work)"},
+    {.name = "guidance-interval",
+     .argument = "A:B",
+     .type = OPTION_TEXT,
+     AT(interval),
+     .help = "guide at the timesteps A to B of 1 to T alone, elsewhere as with 1"},
     {.name = "seed",
      .letter = 's',
      .argument = "S",
@@ -195,14 +213,20 @@ const OptionTable sample_options_table = {
     .options = options,
     .count = sizeof options / sizeof *options,
     .notes = "A model with classes draws image i, counted from 0, of class i modulo their\n"
-             "number; a .npz has these labels too, as arr_1 (int64, N), beside the images as\n"
-             "arr_0. It can be trained on: data.format=npy, data.labels=true.",
+             "number, or as --class says; a .npz has these labels too, as arr_1 (int64, N),\n"
+             "beside the images as arr_0. It can be trained on: data.format=npy,\n"
+             "data.labels=true.",
 };
 
 bool sample_options_parse(SampleOptions *o, bool *help, int argc, char **argv, Err *err)
 {
-    *o = (SampleOptions){
-        .sampler = -1, .variance = -1, .clip = -1, .strength = -1, .fit = -1, .by = -1};
+    *o = (SampleOptions){.sampler = -1,
+                         .variance = -1,
+                         .clip = -1,
+                         .strength = -1,
+                         .fit = -1,
+                         .by = -1,
+                         .guidance = 1};
     if (!options_parse(o, help, &sample_options_table, argc, argv, err) || *help) return *help;
     if (!o->output) return err_set(err, ERR_USAGE, "--output OUT is needed, such as -o grid.png");
     return true;

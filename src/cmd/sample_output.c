@@ -116,7 +116,7 @@ static bool draw_labels(Array *labels, const SampleOutput *o, Err *err)
         return false;
     int64_t *label = labels->data;
     for (int i = 0; i < o->count; i++)
-        label[i] = generator_class(o->first + (uint32_t)i, o->classes);
+        label[i] = conditioning_class(o->classes, o->first + (uint32_t)i);
     return true;
 }
 
@@ -127,8 +127,9 @@ static bool write_npz(const SampleOutput *o, const float *images, Err *err)
     Array array, labels = {0};
     if (!to_bytes(&array, o, images, err)) return false;
     NpzEntry entries[] = {{"arr_0", &array}, {"arr_1", &labels}};
-    bool ok = (o->classes == 0 || draw_labels(&labels, o, err)) &&
-              npz_write(o->path, entries, o->classes > 0 ? 2 : 1, err);
+    bool labelled = conditioning_class(o->classes, o->first) >= 0;
+    bool ok = (!labelled || draw_labels(&labels, o, err)) &&
+              npz_write(o->path, entries, labelled ? 2 : 1, err);
     array_release(&labels);
     array_release(&array);
     return ok;
@@ -155,7 +156,7 @@ static bool write_grid(const SampleOutput *o, const float *images, Err *err)
 {
     Provenance how = *o->how;
     PngText texts[PROVENANCE_MAX];
-    provenance_add_range(&how, o->first, o->count);
+    provenance_add_range(&how, o->classes, o->first, o->count);
     return grid_write(o->path, images, grid_dims(o), texts, provenance_texts(texts, &how), err);
 }
 

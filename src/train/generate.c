@@ -1,23 +1,70 @@
 #include "train/generate.h"
 
+#include <string.h>
+
+int32_t conditioning_class(const Conditioning *c, uint32_t image)
+{
+    if (c->count == 0 || (c->guidance == 0.0 && c->to == 0)) return -1;
+    return c->list ? c->list[image % (uint32_t)c->listed] : (int32_t)(image % (uint32_t)c->count);
+}
+
+static bool is_doubled(const Conditioning *c)
+{
+    return c->count > 0 && c->guidance != 0.0 && c->guidance != 1.0;
+}
+
+int conditioning_rows(const Conditioning *c, int batch)
+{
+    return is_doubled(c) ? 2 * batch : batch;
+}
+
+/* W at `t`. */
+static double guidance_at(const Conditioning *c, int t)
+{
+    return c->to == 0 || (t >= c->from && t <= c->to) ? c->guidance : 1.0;
+}
+
+/* ---- memory ---- */
+
+static size_t fixed_bytes(const Generator *g, int T)
+{
+    size_t rows = (size_t)conditioning_rows(&g->conditioning, g->batch);
+    size_t doubled = memory_round(rows * g->size * sizeof(float)) +
+                     memory_round(rows * g->out_size * sizeof(float));
+    return schedule_bytes(T) + memory_round(2 * (size_t)g->batch * sizeof(int32_t)) +
+           memory_round(rows * sizeof(float)) + (is_doubled(&g->conditioning) ? doubled : 0);
+}
+
+static void take_fixed(Generator *g, const DiffusionConfig *diffusion)
+{
+    size_t rows = (size_t)conditioning_rows(&g->conditioning, g->batch);
+    schedule_init(&g->schedule, &g->fixed, diffusion);
+    g->t = arena_take(&g->fixed, rows * sizeof *g->t);
+    g->labels = arena_take(&g->fixed, 2 * (size_t)g->batch * sizeof *g->labels);
+    if (!is_doubled(&g->conditioning)) return;
+    g->twice = arena_take(&g->fixed, rows * g->size * sizeof *g->twice);
+    g->both = arena_take(&g->fixed, rows * g->out_size * sizeof *g->both);
+}
+
 bool generator_init(Generator *g, Unet *unet, const float *weights,
-                    const DiffusionConfig *diffusion, const SamplerConfig *config, int classes,
-                    int batch, Err *err)
+                    const DiffusionConfig *diffusion, const SamplerConfig *config,
+                    const Conditioning *conditioning, int batch, Err *err)
 {
     const ModelConfig *model = unet_config(unet);
-    *g = (Generator){
-        .unet = unet, .weights = weights, .config = *config, .batch = batch, .classes = classes};
-    g->size = (size_t)model->height * (size_t)model->width * (size_t)model->channels;
-    size_t rows = memory_round((size_t)batch * sizeof(float));
-    if (!arena_init(&g->fixed, schedule_bytes(diffusion->timesteps) + 2 * rows, "the schedule",
-                    err) ||
+    size_t pixels = (size_t)model->height * (size_t)model->width;
+    *g = (Generator){.unet = unet,
+                     .weights = weights,
+                     .config = *config,
+                     .conditioning = *conditioning,
+                     .batch = batch,
+                     .size = pixels * (size_t)model->channels,
+                     .out_size = pixels * (size_t)model->out_channels};
+    if (!arena_init(&g->fixed, fixed_bytes(g, diffusion->timesteps), "the schedule", err) ||
         !arena_init(&g->variable, sampler_bytes(config, batch, g->size), "the sampler", err)) {
         generator_release(g);
         return false;
     }
-    schedule_init(&g->schedule, &g->fixed, diffusion);
-    g->t = arena_take(&g->fixed, (size_t)batch * sizeof *g->t);
-    g->labels = arena_take(&g->fixed, (size_t)batch * sizeof *g->labels);
+    take_fixed(g, diffusion);
     return true;
 }
 
@@ -27,25 +74,61 @@ void generator_release(Generator *g)
     arena_release(&g->variable);
 }
 
-/* The network is fed the 0-based step. */
-void generator_denoise(void *context, float *out, const float *x_t, int t, int n)
+/* ---- the network ---- */
+
+/* Its output at x_t [rows,size], for the classes labels [rows]; it is fed the 0-based step. */
+static void ask(Generator *g, float *out, const float *x_t, const int32_t *labels, int t, int rows)
 {
-    Generator *g = context;
-    for (int i = 0; i < n; i++) g->t[i] = (float)(t - 1);
-    UnetInput input = {x_t, g->t, g->classes > 0 ? g->labels : NULL, n};
+    for (int i = 0; i < rows; i++) g->t[i] = (float)(t - 1);
+    UnetInput input = {x_t, g->t, g->conditioning.count > 0 ? labels : NULL, rows};
     unet_forward(g->unet, out, input, g->weights, NULL);
 }
 
-int32_t generator_class(uint32_t image, int classes)
+/* One image: out = u + W (c - u) in the prediction's channels, and c in those of the variance. */
+static void guide(float *out, const float *c, const float *u, double W, const ModelConfig *m)
 {
-    return (int32_t)(image % (uint32_t)classes);
+    int pixels = m->height * m->width;
+    for (int p = 0; p < pixels; p++)
+        for (int k = 0; k < m->out_channels; k++, out++, c++, u++)
+            *out = k < m->channels ? *u + (float)W * (*c - *u) : *c;
 }
+
+static void ask_doubled(Generator *g, float *out, const float *x_t, int t, int n, double W)
+{
+    size_t floats = (size_t)n * g->size;
+    memcpy(g->twice, x_t, floats * sizeof *x_t);
+    memcpy(g->twice + floats, x_t, floats * sizeof *x_t);
+    ask(g, g->both, g->twice, g->labels, t, 2 * n);
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < n; i++) {
+        const float *c = g->both + (size_t)i * g->out_size;
+        guide(out + (size_t)i * g->out_size, c, c + (size_t)n * g->out_size, W,
+              unet_config(g->unet));
+    }
+}
+
+void generator_denoise(void *context, float *out, const float *x_t, int t, int n)
+{
+    Generator *g = context;
+    double W = guidance_at(&g->conditioning, t);
+    if (g->conditioning.count == 0 || W == 1.0)
+        ask(g, out, x_t, g->labels, t, n);
+    else if (W == 0.0)
+        ask(g, out, x_t, g->labels + n, t, n);
+    else
+        ask_doubled(g, out, x_t, t, n, W);
+}
+
+/* ---- a batch ---- */
 
 void generator_start(Generator *g, Sampler *sampler, const float *x_T, uint32_t first_image, int n)
 {
+    const Conditioning *c = &g->conditioning;
     g->config.first_image = first_image;
-    for (int i = 0; i < n && g->classes > 0; i++)
-        g->labels[i] = generator_class(first_image + (uint32_t)i, g->classes);
+    for (int i = 0; i < n; i++) {
+        g->labels[i] = conditioning_class(c, first_image + (uint32_t)i);
+        g->labels[n + i] = c->count;
+    }
     g->variable.used = 0;
     sampler_init(sampler, &g->variable, &g->config, &g->schedule, x_T, n, g->size);
 }

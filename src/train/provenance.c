@@ -49,6 +49,13 @@ static void add_sampler(Provenance *p, const SamplerConfig *s, int steps)
     provenance_add(p, "Clip", "%s", s->clip ? "yes" : "no");
 }
 
+static void add_guidance(Provenance *p, const Conditioning *c)
+{
+    if (c->count == 0 || c->guidance == 1.0) return;
+    provenance_add(p, "Guidance", "%.15g", c->guidance);
+    if (c->to > 0) provenance_add(p, "Guidance interval", "%d:%d", c->from, c->to);
+}
+
 bool provenance_init(Provenance *p, const ProvenanceOf *of, Err *err)
 {
     uint32_t config;
@@ -60,13 +67,38 @@ bool provenance_init(Provenance *p, const ProvenanceOf *of, Err *err)
     provenance_add(p, "Weights CRC-32", "%08" PRIx32,
                    zip_crc32(of->weights, of->floats * sizeof *of->weights));
     add_sampler(p, of->sampler, of->steps);
+    add_guidance(p, of->classes);
     return true;
 }
 
-void provenance_add_range(Provenance *p, uint32_t first, int count)
+void provenance_add_index(Provenance *p, const Conditioning *classes, uint32_t index)
+{
+    int32_t class = conditioning_class(classes, index);
+    provenance_add(p, "Index", "%" PRIu32, index);
+    if (class >= 0) provenance_add(p, "Class", "%" PRId32, class);
+}
+
+/* "0,2,5", as far as there is room. */
+static void add_list(Provenance *p, const Conditioning *c)
+{
+    char text[PROVENANCE_VALUE + 16];
+    size_t used = 0;
+    for (int i = 0; i < c->listed && used < PROVENANCE_VALUE; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%" PRId32, i > 0 ? "," : "",
+                                 c->list[i]);
+    if (used >= PROVENANCE_VALUE) strcpy(text + PROVENANCE_VALUE - sizeof "...", "...");
+    provenance_add(p, "Classes", "%s", text);
+}
+
+void provenance_add_range(Provenance *p, const Conditioning *classes, uint32_t first, int count)
 {
     provenance_add(p, "First index", "%" PRIu32, first);
     provenance_add(p, "Count", "%d", count);
+    if (conditioning_class(classes, first) < 0) return;
+    if (classes->list)
+        add_list(p, classes);
+    else
+        provenance_add(p, "Classes", "all");
 }
 
 int provenance_texts(PngText texts[PROVENANCE_MAX], const Provenance *p)

@@ -186,9 +186,10 @@ static bool write_grid(Run *r, const char *path, Err *err)
                        .weights = r->generator.weights,
                        .floats = unet_params(r->generator.unet)->floats,
                        .sampler = &r->generator.config,
+                       .classes = &r->generator.conditioning,
                        .steps = generator_steps(&r->generator)};
     if (!provenance_init(&how, &of, err)) return false;
-    provenance_add_range(&how, 0, dims.count);
+    provenance_add_range(&how, of.classes, 0, dims.count);
     return grid_write(path, r->images, dims, texts, provenance_texts(texts, &how), err);
 }
 
@@ -220,8 +221,9 @@ static bool prepare_grids(Run *r, Err *err)
     if (!grid_new(&grid, (GridDims){c->sample.count, m->height, m->width, m->channels, 0}, err))
         return err_prefix(err, "sample.count = %d", c->sample.count);
     image_release(&grid);
+    Conditioning classes = {.count = config_classes(c), .guidance = 1};
     if (!generator_init(&r->generator, trainer_unet(r->trainer), r->state->ema, &c->diffusion,
-                        &sampler, config_classes(c), batch, err))
+                        &sampler, &classes, batch, err))
         return false;
     r->images = memory_new((size_t)c->sample.count * r->generator.size, sizeof *r->images,
                            "the images of a grid", err);

@@ -169,9 +169,9 @@ static void sample(SamplerKind kind, Unet *unet, const float *weights, const Con
                             .variance = c->diffusion.variance,
                             .prediction = c->diffusion.prediction,
                             .clip = true};
+    Conditioning classes = {.count = config_classes(c), .guidance = 3};
     if (!sampler_check(&config, &c->diffusion, &err) ||
-        !generator_init(&generator, unet, weights, &c->diffusion, &config, config_classes(c), BATCH,
-                        &err))
+        !generator_init(&generator, unet, weights, &c->diffusion, &config, &classes, BATCH, &err))
         fail_msg("%s", err.text);
     float *out = test_floats(BATCH * generator.size);
     assert_true(generator_batch(&generator, out, NULL, 0, BATCH, after_step, NULL));
@@ -189,7 +189,7 @@ static void a_sampling_step_takes_no_memory(void **state)
     if (!COUNTED) skip();
     Err err;
     Config c = everything();
-    Unet *unet = network_new(c.model, 3, UNET_SAMPLE);
+    Unet *unet = network_new(c.model, 6, UNET_SAMPLE);
     float *weights = network_random_weights(unet, 5);
     if (!unet_prepare(unet, weights, &err)) fail_msg("%s", err.text);
     for (int kind = 0; sampler_names[kind]; kind++) sample((SamplerKind)kind, unet, weights, &c);
