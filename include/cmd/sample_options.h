@@ -33,6 +33,9 @@ typedef struct {
     /* of cmd/sample_classes.h */
     const char *classes, *interval; /* NULL: not given */
     double guidance;                /* default 1 */
+    /* of cmd/sample_film.h */
+    const char *trajectory; /* NULL: not given */
+    int show_steps;         /* 0: not given */
     /* of cmd/sample_edit.h; NULL: not given */
     const char *init, *encode, *interpolate[2]; /* images */
     const char *inpaint, *mask;

@@ -34,6 +34,21 @@ int32_t conditioning_class(const Conditioning *conditioning, uint32_t image);
 /* Images that the network is given at once for a batch of `batch`: as many, or twice that. */
 int conditioning_rows(const Conditioning *conditioning, int batch);
 
+/* A step of a batch, as one who watches sees it. */
+typedef struct {
+    int step; /* 0 at x_T */
+    int t;    /* of x_t, 1 .. T */
+    int n;
+    const float *x_t; /* [n,size], before the step */
+    const float *x_0; /* [n,size], as it was predicted from x_t, clipped where that is asked for */
+} GeneratorView;
+
+typedef struct {
+    void (*see)(void *context, const GeneratorView *view); /* NULL: nobody watches */
+    void *context;
+    float *x_t, *x_0; /* [batch,size] for the views */
+} GeneratorWatch;
+
 typedef struct {
     Unet *unet;
     const float *weights;
@@ -43,11 +58,12 @@ typedef struct {
     size_t size;     /* floats of an image */
     size_t out_size; /* floats of the network's output for one */
     Schedule schedule;
-    Arena fixed;         /* the schedule, t, and what the network is given for a doubled batch */
-    Arena variable;      /* a batch's sampler */
-    float *t;            /* [rows] */
-    int32_t *labels;     /* [rows]: the images' classes, then as often that of none */
-    float *twice, *both; /* [rows,size], [rows,out_size]; NULL where no batch is doubled */
+    Arena fixed;          /* the schedule, t, and what the network is given for a doubled batch */
+    Arena variable;       /* a batch's sampler */
+    float *t;             /* [rows] */
+    int32_t *labels;      /* [rows]: the images' classes, then as often that of none */
+    float *twice, *both;  /* [rows,size], [rows,out_size]; NULL where no batch is doubled */
+    GeneratorWatch watch; /* of generator_batch; may be set after generator_init */
 } Generator;
 
 /* `unet` is reserved for at least conditioning_rows of `batch` images and, with `weights` and the

@@ -10,6 +10,7 @@
 #include "cmd/sample_classes.h"
 #include "cmd/sample_edit.h"
 #include "cmd/sample_edit_check.h"
+#include "cmd/sample_film.h"
 #include "cmd/sample_folder.h"
 #include "cmd/sample_noise.h"
 #include "cmd/sample_options.h"
@@ -37,6 +38,7 @@ typedef struct {
     float *images; /* [count,h,w,c], or of a folder, [batch,h,w,c] */
     Generator generator;
     SampleEdit edit;
+    SampleFilm film;
     Progress progress;
     int batch;
     long calls; /* of the network, those of finished batches */
@@ -128,7 +130,9 @@ static bool choose(Sample *s, Err *err)
            check_outputs(s, err) && check_variance(s, err) &&
            sampler_check(&s->sampler, &s->source.config.diffusion, err) &&
            sample_classes_choose(&s->classes, &s->options, &s->source.config, err) &&
-           choose_output(s, err) && sample_edit_open(&s->edit, &s->options, &s->source.config, err);
+           choose_output(s, err) &&
+           sample_edit_open(&s->edit, &s->options, &s->source.config, err) &&
+           sample_film_check(&s->options, &s->output, s->edit.kind, err);
 }
 
 /* ---- the model ---- */
@@ -137,7 +141,8 @@ static bool load(Sample *s, Err *err)
 {
     const ModelConfig *m = &s->source.config.model;
     int wanted = s->options.batch > 0 ? s->options.batch : DEFAULT_BATCH;
-    s->batch = wanted < s->output.count ? wanted : s->output.count;
+    bool at_once = s->options.trajectory || wanted > s->output.count;
+    s->batch = at_once ? s->output.count : wanted;
     if (!model_config_check(m, true, err))
         fprintf(stderr, "ddpm sample: %s: %s\n", s->source.folder, err->text);
     s->unet = unet_new(m, false, err);
@@ -152,7 +157,8 @@ static bool load(Sample *s, Err *err)
            unet_prepare(s->unet, s->weights, err) &&
            generator_init(&s->generator, s->unet, s->weights, &s->source.config.diffusion,
                           &s->sampler, &s->classes, s->batch, err) &&
-           sample_edit_prepare(&s->edit, &s->generator, s->output.count, s->batch, err);
+           sample_edit_prepare(&s->edit, &s->generator, s->output.count, s->batch, err) &&
+           sample_film_open(&s->film, &s->options, &s->output, &s->generator, err);
 }
 
 static bool describe(Sample *s, Err *err)
@@ -192,7 +198,7 @@ static bool on_step(void *context, int calls_done)
 {
     Sample *s = context;
     progress_update(&s->progress, s->calls + calls_done, "");
-    return interrupt_signal() == 0;
+    return interrupt_signal() == 0 && !s->film.failed;
 }
 
 /* The images of the batch that starts `at` images after the first. */
@@ -224,6 +230,7 @@ static bool draw_batch(Sample *s, int at, Err *err)
     float *images = s->images + (folder ? 0 : offset);
     const float *x_T = s->noise.x_T ? s->noise.x_T + offset : NULL;
     int n = batch_size(s, at);
+    sample_film_batch(&s->film, at);
     s->stopped =
         !sample_edit_batch(&s->edit, images, x_T, s->output.first + (uint32_t)at, n, on_step, s);
     s->calls += (long)sample_edit_calls(&s->edit);
@@ -238,6 +245,14 @@ static bool draw(Sample *s, Err *err)
     for (int at = 0; ok && !s->stopped && at < s->output.count; at += s->batch)
         if (is_needed(s, at)) ok = draw_batch(s, at, err);
     return ok;
+}
+
+/* What a file holds, once all images are there. */
+static bool write_file(Sample *s, Err *err)
+{
+    if (!sample_film_end(&s->film, s->images, err)) return false;
+    return s->film.moments > 0 ? sample_film_write_strips(&s->film, err)
+                               : sample_output_write(&s->output, s->images, err);
 }
 
 static int stopped(const Sample *s)
@@ -264,15 +279,15 @@ static int run(Sample *s, Err *err)
                   s->options.quiet);
     bool ok = draw(s, err);
     progress_release(&s->progress);
-    if (ok && s->stopped) return stopped(s);
-    if (!ok || (!folder && !sample_output_write(&s->output, s->images, err)))
-        return command_fail("sample", err);
+    if (ok && s->stopped && !s->film.failed) return stopped(s);
+    if (!ok || (!folder && !write_file(s, err))) return command_fail("sample", err);
     printf("%s\n", s->output.path);
     return command_finish("sample");
 }
 
 static void release(Sample *s)
 {
+    sample_film_release(&s->film);
     sample_edit_release(&s->edit);
     generator_release(&s->generator);
     unet_free(s->unet);

@@ -151,14 +151,28 @@ int generator_calls(Generator *g)
     return sampler_calls(timesteps_of(g), &g->config, &g->schedule);
 }
 
+/* One step, which `watch` is shown, if there is somebody. */
+static bool step(Generator *g, Sampler *sampler, int number)
+{
+    const GeneratorWatch *w = &g->watch;
+    if (!w->see) return sampler_step(sampler, generator_denoise, g);
+    GeneratorView view = {number, sampler->chain.timestep[sampler->left - 1], sampler->n, w->x_t,
+                          w->x_0};
+    sampler_result(w->x_t, sampler);
+    bool more = sampler_step(sampler, generator_denoise, g);
+    for (size_t k = 0; k < (size_t)sampler->n * g->size; k++) w->x_0[k] = (float)sampler->x_0[k];
+    w->see(w->context, &view);
+    return more;
+}
+
 bool generator_batch(Generator *g, float *out, const float *x_T, uint32_t first_image, int n,
                      GeneratorProgress progress, void *context)
 {
     Sampler sampler;
     bool more = true, going = true;
     generator_start(g, &sampler, x_T, first_image, n);
-    while (more && going) {
-        more = sampler_step(&sampler, generator_denoise, g);
+    for (int number = 0; more && going; number++) {
+        more = step(g, &sampler, number);
         going = !progress || progress(context, sampler.calls);
     }
     if (going) sampler_result(out, &sampler);

@@ -35,7 +35,10 @@ train)
         --set model.base_channels=16 --set 'model.channel_mult=[1,2]' --set model.norm_groups=8 \
         --set 'model.attention_resolutions=[8]' --set train.batch_size=2 --set sample.count=2
     ;;
-sample) exec "$DDPM" "$@" --steps 2 ;;
+sample)
+    case $* in *--show-steps*) exec "$DDPM" "$@" --steps 8 ;; esac
+    exec "$DDPM" "$@" --steps 2
+    ;;
 bench) exec "$DDPM" "$@" --batch 1 --repeat 1 ;;
 *) exec "$DDPM" "$@" ;;
 esac
