@@ -29,6 +29,7 @@ typedef struct {
     int batch;          /* images denoised at once; 0: not given */
     int columns;        /* of a grid; 0: about as many as rows */
     int threads;        /* 0: OMP_NUM_THREADS, or else all cores */
+    double ema;         /* a rate of train.ema_decay; below 0: the first */
     bool raw, as_float, quiet;
     /* of cmd/sample_classes.h */
     const char *classes, *interval; /* NULL: not given */

@@ -1,12 +1,13 @@
 /*
- * Checkpoints: folders that are diffusers pipelines (the EMA weights) and hold all of TrainState
+ * Checkpoints: folders that are diffusers pipelines (the first EMA) and hold all of TrainState
  * besides:
  *
  *     checkpoints/step-00001000/model_index.json
  *                               unet/config.json, unet/diffusion_pytorch_model.safetensors
  *                               scheduler/scheduler_config.json
  *                               ddpm.json               the resolved config and the counters
- *                               training.safetensors    raw.NAME, adam_m.NAME, adam_v.NAME
+ *                               training.safetensors    raw.NAME, adam_m.NAME, adam_v.NAME, and
+ *                                                       ema.RATE.NAME of each EMA but the first
  *     checkpoints/latest -> step-00001000
  *
  * Written under a temporary name, synced, renamed: at any instant `latest` names a whole one.
@@ -40,10 +41,13 @@ bool checkpoint_exists(const char *run);
 
 bool checkpoint_info(CheckpointInfo *info, const char *folder, Err *err);
 
-/* All arrays and counters of the checkpoint into `state`. */
+/* All arrays and counters of the checkpoint into `state`, which has as many averages. */
 bool checkpoint_read(TrainState *state, const ParamTable *table, const char *folder, Err *err);
 
-/* The trained weights alone, not the EMA's. */
-bool checkpoint_raw_weights(float *weights, const ParamTable *table, const char *folder, Err *err);
+/* One array of weights alone: the average number `which` of train.ema_decay, or CHECKPOINT_RAW,
+ * those that were trained. */
+enum { CHECKPOINT_RAW = -1 };
+bool checkpoint_weights(float *weights, const ParamTable *table, const char *folder, int which,
+                        Err *err);
 
 #endif

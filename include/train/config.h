@@ -25,8 +25,9 @@ typedef struct {
     double weight_decay;           /* AdamW's, of all parameters; 0: Adam */
     double label_dropout;          /* of the images, so many are trained on without their class */
     double grad_clip;              /* the global norm is cut to this; 0: never */
-    double ema_decay;
-    bool ema_warmup; /* the decay of update n is at most (1 + n) / (10 + n) */
+    int emas; /* averages of the weights, at least one; samples are drawn from the first */
+    double ema_decay[TRAIN_MAX_EMAS]; /* their decays, no two the same */
+    bool ema_warmup;                  /* the decay of update n is at most (1 + n) / (10 + n) */
     uint64_t seed;
     int max_bad_steps;                             /* in a row, before training stops as diverged */
     int log_every, sample_every, checkpoint_every; /* steps; 0: never on the way */

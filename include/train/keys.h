@@ -22,8 +22,9 @@ typedef enum {
     KEY_SIZE, /* an int (the height), another at `also` (the width); one number, or a list of two */
 } KeyType;
 
-/* May be null, which is stored as 0; the bounds themselves are not allowed. */
-enum { KEY_NULLABLE = 1, KEY_ABOVE_MIN = 2, KEY_BELOW_MAX = 4 };
+/* May be null, which is stored as 0; the bounds themselves are not allowed; a list of one entry may
+ * be that entry alone, and is written so. */
+enum { KEY_NULLABLE = 1, KEY_ABOVE_MIN = 2, KEY_BELOW_MAX = 4, KEY_OR_ONE = 8 };
 
 typedef struct {
     const char *path; /* "model.base_channels" */

@@ -1,5 +1,16 @@
 /*
  * metrics.jsonl: one JSON object a line, the means over the steps since the line before.
+ *
+ *     step, images          done so far
+ *     loss                  of the batches
+ *     loss_by_quarter_of_t  [4], of the images whose t was in each quarter of 1..T; null: there
+ *                           were none
+ *     grad_norm             before clipping
+ *     learning_rate         of the last step
+ *     ema_early_share       [emas], by train.ema_decay: what each EMA carries of the first tenth of
+ *                           the updates (train/ema.h)
+ *     bad_steps             that were not applied
+ *     images_per_s
  */
 #ifndef DDPM_TRAIN_METRICS_H
 #define DDPM_TRAIN_METRICS_H
@@ -25,6 +36,6 @@ void metrics_add(Metrics *metrics, const StepReport *report);
 
 /* Write the line of the steps that were added; state is after the last of them. */
 bool metrics_write(Metrics *metrics, const StepReport *last, const TrainState *state,
-                   int batch_size, double now, Err *err);
+                   const TrainConfig *config, double now, Err *err);
 
 #endif

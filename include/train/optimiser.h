@@ -47,16 +47,20 @@ typedef struct {
  * (1 + updates) / (10 + updates), so that early averages are not mostly the initial noise. */
 double ema_decay_at(double decay, bool warmup, uint64_t updates);
 
+enum { TRAIN_MAX_EMAS = 4 };
+
 /* The arrays of all parameters, [n] each. */
 typedef struct {
-    float *w, *adam_m, *adam_v, *ema, *gradients;
+    float *w, *adam_m, *adam_v, *gradients;
+    int emas; /* averages, none to TRAIN_MAX_EMAS */
+    float *ema[TRAIN_MAX_EMAS];
 } Optimised;
 
 /* One update of Adam (Kingma & Ba 2015, algorithm 1; beta_1 0.9, beta_2 0.999, epsilon 1e-8) with
  * the gradient scale * g; before it w is multiplied by 1 - rate * weight_decay (AdamW, Loshchilov &
- * Hutter 2019, algorithm 2, in the form of PyTorch's). After it the gradients are zeroed, and the
- * average is updated as by ema_update. */
-void optimiser_update(Optimised o, size_t n, AdamStep step, double ema_decay);
+ * Hutter 2019, algorithm 2, in the form of PyTorch's). After it the gradients are zeroed, and each
+ * average is updated as by ema_update, with its decay of ema_decay [emas]. */
+void optimiser_update(Optimised o, size_t n, AdamStep step, const double *ema_decay);
 
 /* ema += (1 - decay) (w - ema). */
 void ema_update(float *ema, const float *w, size_t n, double decay);

@@ -25,9 +25,10 @@ bool run_exists(const char *folder);
 typedef struct {
     void *context;
     void (*step)(void *context, const StepReport *report);
-    void (*note)(void *context, const char *text); /* "samples/step-00001000.png" and such */
-    void (*warn)(void *context, const char *text); /* something failed that training survives */
-    bool (*stop)(void *context);                   /* whether to save and return */
+    void (*note)(void *context, const char *text);   /* "samples/step-00001000.png" and such */
+    void (*remark)(void *context, const char *text); /* what is worth knowing of the training */
+    void (*warn)(void *context, const char *text);   /* something failed that training survives */
+    bool (*stop)(void *context);                     /* whether to save and return */
 } RunObserver;
 
 typedef enum { RUN_DONE, RUN_STOPPED, RUN_OUT_OF_TIME } RunEnd;

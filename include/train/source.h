@@ -15,7 +15,7 @@ typedef struct {
     char folder[FILE_PATH];  /* the checkpoint or the diffusers folder itself */
     char weights[FILE_PATH]; /* its safetensors file */
     Config config;           /* of a diffusers folder: what its files say, defaults for the rest */
-    uint64_t step;           /* of a checkpoint */
+    uint64_t step, updates;  /* of a checkpoint */
 } Source;
 
 /*
@@ -32,9 +32,15 @@ bool source_is_run(const char *folder);
  * checkpoint or pipeline, or else the file's own. */
 void source_folder_of(char folder[FILE_PATH], const char *file);
 
-/* The weights [unet_params->floats] of a network made from source->config.model: the EMA's, or with
- * `raw` those that were trained (checkpoints only: ERR_USAGE otherwise). */
-bool source_weights(float *weights, const Source *source, const Unet *unet, bool raw, Err *err);
+/* Which weights of a model: a place in train.ema_decay, or those that were trained. Only
+ * checkpoints of this program have more than the first. */
+enum { SOURCE_FIRST_EMA = 0, SOURCE_RAW = -1 };
+
+/* The place of the average of this rate. ERR_USAGE: the message lists those that there are. */
+bool source_find_ema(int *which, const Source *source, double rate, Err *err);
+
+/* The weights [unet_params->floats] of a network made from source->config.model. */
+bool source_weights(float *weights, const Source *source, const Unet *unet, int which, Err *err);
 
 /* The run folder under `runs` whose latest checkpoint is newest. ERR_DATA if there is none. */
 bool source_newest_run(char run[FILE_PATH], const char *runs, Err *err);

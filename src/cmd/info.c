@@ -6,6 +6,7 @@
 #include "cmd/describe.h"
 #include "data/png.h"
 #include "train/checkpoint.h"
+#include "train/ema.h"
 #include "train/source.h"
 
 #include <inttypes.h>
@@ -146,6 +147,21 @@ static bool print_run(const InfoOptions *o, Err *err)
     return print_network(&config, true, err) && print_config(&config, err);
 }
 
+static void print_checkpoint(const Source *s)
+{
+    const TrainConfig *c = &s->config.train;
+    char text[160];
+    printf("%s: a checkpoint, step %" PRIu64 " of %d\n", s->folder, s->step, c->steps);
+    printf("averages of the weights: ");
+    for (int i = 0; i < c->emas; i++)
+        printf("%s%s%s", i > 0 ? ", " : "", ema_rate_text(text, c->ema_decay[i]),
+               i > 0 || c->emas == 1 ? "" : " (unet/)");
+    putchar('\n');
+    for (int i = 0; i < c->emas; i++)
+        if (ema_is_early(text, sizeof text, c->ema_decay[i], c->ema_warmup, s->updates))
+            printf("%s\n", text);
+}
+
 static bool print_model(const InfoOptions *o, Err *err)
 {
     Source source;
@@ -153,8 +169,7 @@ static bool print_model(const InfoOptions *o, Err *err)
     if (o->resolved) return print_config(&source.config, err);
     bool ours = source.kind == SOURCE_CHECKPOINT;
     if (ours)
-        printf("%s: a checkpoint, step %" PRIu64 " of %d\n", source.folder, source.step,
-               source.config.train.steps);
+        print_checkpoint(&source);
     else
         printf("%s: a diffusers folder\n", source.folder);
     return print_network(&source.config, ours, err) && print_config(&source.config, err);

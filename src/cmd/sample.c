@@ -15,6 +15,7 @@
 #include "cmd/sample_noise.h"
 #include "cmd/sample_options.h"
 #include "cmd/sample_output.h"
+#include "train/ema.h"
 #include "train/generate.h"
 #include "train/run.h"
 #include "train/source.h"
@@ -137,6 +138,19 @@ static bool choose(Sample *s, Err *err)
 
 /* ---- the model ---- */
 
+static bool load_weights(Sample *s, Err *err)
+{
+    const SampleOptions *o = &s->options;
+    const TrainConfig *c = &s->source.config.train;
+    int which = o->raw ? SOURCE_RAW : SOURCE_FIRST_EMA;
+    char text[160];
+    if (o->ema >= 0 && !source_find_ema(&which, &s->source, o->ema, err)) return false;
+    if (s->source.kind == SOURCE_CHECKPOINT && which != SOURCE_RAW &&
+        ema_is_early(text, sizeof text, c->ema_decay[which], c->ema_warmup, s->source.updates))
+        fprintf(stderr, "ddpm sample: %s; --raw draws from the weights themselves\n", text);
+    return source_weights(s->weights, &s->source, s->unet, which, err);
+}
+
 static bool load(Sample *s, Err *err)
 {
     const ModelConfig *m = &s->source.config.model;
@@ -151,8 +165,7 @@ static bool load(Sample *s, Err *err)
     size_t kept = (size_t)(s->output.kind == OUTPUT_FOLDER ? s->batch : s->output.count);
     s->images =
         memory_new(kept * sample_output_floats(&s->output), sizeof *s->images, "the samples", err);
-    return s->weights && s->images &&
-           source_weights(s->weights, &s->source, s->unet, s->options.raw, err) &&
+    return s->weights && s->images && load_weights(s, err) &&
            unet_reserve(s->unet, conditioning_rows(&s->classes, s->batch), UNET_SAMPLE, err) &&
            unet_prepare(s->unet, s->weights, err) &&
            generator_init(&s->generator, s->unet, s->weights, &s->source.config.diffusion,

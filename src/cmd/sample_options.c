@@ -201,7 +201,13 @@ static const Option options[] = {
      AT(trajectory),
      .help = "write a grid of x_t for each step too, DIR/000000.png and so on: the frames of a "
              "film"},
-    {.name = "raw", .type = OPTION_FLAG, AT(raw), .help = "the raw weights instead of their EMA"},
+    {.name = "ema",
+     .argument = "RATE",
+     .type = OPTION_NUMBER,
+     AT(ema),
+     .max = 1,
+     .help = "the average of this rate, of the model's train.ema_decay (default: the first)"},
+    {.name = "raw", .type = OPTION_FLAG, AT(raw), .help = "the raw weights instead of an average"},
     {.name = "batch",
      .letter = 'b',
      .argument = "N",
@@ -240,8 +246,15 @@ bool sample_options_parse(SampleOptions *o, bool *help, int argc, char **argv, E
                          .strength = -1,
                          .fit = -1,
                          .by = -1,
-                         .guidance = 1};
+                         .guidance = 1,
+                         .ema = -1};
     if (!options_parse(o, help, &sample_options_table, argc, argv, err) || *help) return *help;
     if (!o->output) return err_set(err, ERR_USAGE, "--output OUT is needed, such as -o grid.png");
+    if (o->raw && o->ema >= 0)
+        return err_set(
+            err, ERR_USAGE,
+            "--raw takes the weights that were trained, --ema %g an average of them; give "
+            "one of them",
+            o->ema);
     return true;
 }

@@ -56,6 +56,19 @@ static bool same_model(const Config *recorded, const Config *wanted, const char 
                    key, folder, folder);
 }
 
+static bool same_averages(const Config *recorded, const Config *wanted, const char *folder,
+                          Err *err)
+{
+    const TrainConfig *a = &recorded->train, *b = &wanted->train;
+    if (a->emas == b->emas && memcmp(a->ema_decay, b->ema_decay, sizeof a->ema_decay) == 0)
+        return true;
+    return err_set(err, ERR_USAGE,
+                   "train.ema_decay is not what %s was trained with: an average of another rate "
+                   "cannot be made from those it has; leave it as it is, or start a new run, from "
+                   "its weights if you like (--init %s)",
+                   folder, folder);
+}
+
 static bool check_steps_done(const Train *t, const CheckpointInfo *info, Err *err)
 {
     if ((uint64_t)t->config.train.steps >= info->step) return true;
@@ -84,7 +97,9 @@ static bool resume_config(Train *t, Err *err)
     if (t->options.config && !read_config(&t->config, path, t->options.config, err)) return false;
     snprintf(t->name, sizeof t->name, "%s", t->folder);
     if (!apply_options(&t->config, &t->options, err) ||
-        !same_model(&info.config, &t->config, t->folder, err) || !check_steps_done(t, &info, err))
+        !same_model(&info.config, &t->config, t->folder, err) ||
+        !same_averages(&info.config, &t->config, t->folder, err) ||
+        !check_steps_done(t, &info, err))
         return false;
     warn_of_other_core(t, &info);
     return true;
@@ -231,10 +246,10 @@ static bool init_weights(Train *t, Err *err)
     if (!t->options.init) return true;
     if (!source_open(&source, t->options.init, err) ||
         !same_function(&source.config.model, &t->config.model, t->options.init, err) ||
-        !source_weights(state->weights, &source, unet, false, err))
+        !source_weights(state->weights, &source, unet, SOURCE_FIRST_EMA, err))
         return false;
     warn_of_other_chain(&source.config.diffusion, &t->config.diffusion);
-    memcpy(state->ema, state->weights, unet_params(unet)->floats * sizeof *state->ema);
+    train_state_restart_emas(state, unet_params(unet));
     return true;
 }
 
@@ -315,6 +330,14 @@ static void on_note(void *context, const char *text)
     fprintf(stderr, "wrote %s\n", text);
 }
 
+static void on_remark(void *context, const char *text)
+{
+    Train *t = context;
+    if (t->options.quiet) return;
+    progress_clear(&t->progress);
+    fprintf(stderr, "%s\n", text);
+}
+
 static void on_warning(void *context, const char *text)
 {
     Train *t = context;
@@ -362,7 +385,7 @@ static int nothing_left(const Train *t)
 static int run(Train *t, Err *err)
 {
     RunEnd end;
-    RunObserver observer = {t, on_step, on_note, on_warning, on_stop};
+    RunObserver observer = {t, on_step, on_note, on_remark, on_warning, on_stop};
     uint64_t first = trainer_state(t->trainer)->step;
     if (first == (uint64_t)t->config.train.steps) return nothing_left(t);
     if (!t->options.quiet) {

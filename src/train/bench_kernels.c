@@ -306,7 +306,7 @@ static void optimiser_call(void *context)
 {
     OptimiserCall *c = context;
     double scale = clip_factor(gradient_norm(c->arrays.gradients, c->n), 1);
-    optimiser_update(c->arrays, c->n, (AdamStep){.scale = scale, .rate = 1e-4}, 0.999);
+    optimiser_update(c->arrays, c->n, (AdamStep){.scale = scale, .rate = 1e-4}, &(double){0.999});
 }
 
 /* Time goes with the size, beyond what caches hold. */
@@ -318,7 +318,8 @@ static bool time_optimiser(BenchKernel *out, size_t parameters, Err *err)
     if (!arena_init(&arena, 5 * block_piece(call.n) * sizeof(float), "the optimiser", err))
         return false;
     Optimised *o = &call.arrays;
-    float **arrays[] = {&o->w, &o->adam_m, &o->adam_v, &o->ema, &o->gradients};
+    float **arrays[] = {&o->w, &o->adam_m, &o->adam_v, &o->gradients, &o->ema[0]};
+    o->emas = 1;
     for (int i = 0; i < 5; i++) *arrays[i] = take(&arena, call.n);
     double scale = (double)parameters / (double)call.n;
     /* the norm reads the gradients; the update reads and writes all five */

@@ -3,9 +3,12 @@
 #include "base/gemm.h"
 #include "model/diffusers.h"
 #include "model/weights.h"
+#include "train/ema.h"
 #include "train/scheduler.h"
 
+#include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,27 +59,40 @@ static Json *info_json(const Config *config, const TrainState *state)
     return json;
 }
 
-enum { TRAINING_ARRAYS = 3 };
+/* What training.safetensors holds beside the model's own file, which has the first EMA. */
+typedef struct {
+    WeightArray list[3 + TRAIN_MAX_EMAS];
+    int count;
+    char prefixes[TRAIN_MAX_EMAS][EMA_RATE_TEXT + 8]; /* "ema.0.999." */
+} TrainingArrays;
 
-/* What training.safetensors holds beside the model's own file, which has the EMA. */
-static void list_training_arrays(WeightArray arrays[TRAINING_ARRAYS], const TrainState *state)
+static void list_training_arrays(TrainingArrays *arrays, const TrainConfig *config,
+                                 const TrainState *state)
 {
-    arrays[0] = (WeightArray){"raw.", state->weights};
-    arrays[1] = (WeightArray){"adam_m.", state->adam_m};
-    arrays[2] = (WeightArray){"adam_v.", state->adam_v};
+    char rate[EMA_RATE_TEXT];
+    arrays->list[0] = (WeightArray){"raw.", state->weights};
+    arrays->list[1] = (WeightArray){"adam_m.", state->adam_m};
+    arrays->list[2] = (WeightArray){"adam_v.", state->adam_v};
+    arrays->count = 3;
+    for (int i = 1; i < state->emas; i++) {
+        char *prefix = arrays->prefixes[i];
+        snprintf(prefix, sizeof arrays->prefixes[i], "ema.%s.",
+                 ema_rate_text(rate, config->ema_decay[i]));
+        arrays->list[arrays->count++] = (WeightArray){prefix, state->ema[i]};
+    }
 }
 
-static bool write_weights(const char *folder, const ParamTable *table, const TrainState *state,
-                          Err *err)
+static bool write_weights(const char *folder, const Config *config, const ParamTable *table,
+                          const TrainState *state, Err *err)
 {
     char model[FILE_PATH], training[FILE_PATH];
-    WeightArray ema = {"", state->ema};
-    WeightArray arrays[TRAINING_ARRAYS];
-    list_training_arrays(arrays, state);
+    WeightArray ema = {"", state->ema[0]};
+    TrainingArrays arrays;
+    list_training_arrays(&arrays, &config->train, state);
     return file_path(model, err, "%s/" WEIGHTS_FILE, folder) &&
            file_path(training, err, "%s/" TRAINING_FILE, folder) &&
            weights_write(model, table, &ema, 1, err) &&
-           weights_write(training, table, arrays, TRAINING_ARRAYS, err);
+           weights_write(training, table, arrays.list, arrays.count, err);
 }
 
 static bool make_part(const char *folder, const char *part, Err *err)
@@ -100,7 +116,7 @@ static bool fill_folder(const char *folder, const Config *config, const ParamTab
            write_json(folder, "scheduler/scheduler_config.json",
                       scheduler_write(&config->diffusion, config->sample.clip, err), err) &&
            write_json(folder, INFO_FILE, info_json(config, state), err) &&
-           write_weights(folder, table, state, err) && sync_part(folder, "unet", err) &&
+           write_weights(folder, config, table, state, err) && sync_part(folder, "unet", err) &&
            sync_part(folder, "scheduler", err) && file_sync_folder(folder, err);
 }
 
@@ -231,33 +247,54 @@ bool checkpoint_info(CheckpointInfo *info, const char *folder, Err *err)
 }
 
 /* training.safetensors of `folder`, all of it. */
-static bool read_training(TrainState *state, const ParamTable *table, const char *folder, Err *err)
+static bool read_training(TrainState *state, const TrainConfig *config, const ParamTable *table,
+                          const char *folder, Err *err)
 {
     char path[FILE_PATH];
-    WeightArray arrays[TRAINING_ARRAYS];
-    list_training_arrays(arrays, state);
+    TrainingArrays arrays;
+    list_training_arrays(&arrays, config, state);
     return file_path(path, err, "%s/" TRAINING_FILE, folder) &&
-           weights_read(path, table, arrays, TRAINING_ARRAYS, err);
+           weights_read(path, table, arrays.list, arrays.count, err);
 }
 
-bool checkpoint_raw_weights(float *weights, const ParamTable *table, const char *folder, Err *err)
+static bool read_first_ema(float *weights, const ParamTable *table, const char *folder, Err *err)
+{
+    char path[FILE_PATH];
+    WeightArray ema = {"", weights};
+    return file_path(path, err, "%s/" WEIGHTS_FILE, folder) &&
+           weights_read(path, table, &ema, 1, err);
+}
+
+/* A file is read whole, so that all of the state is: there is no other judge of its tensors. */
+static bool read_one(float *weights, const ParamTable *table, const char *folder,
+                     const TrainConfig *config, int which, Err *err)
 {
     TrainState state;
-    if (!train_state_init(&state, table, 0, err)) return false;
-    bool ok = read_training(&state, table, folder, err);
-    if (ok) memcpy(weights, state.weights, table->floats * sizeof *weights);
+    if (!train_state_init(&state, table, config->emas, 0, err)) return false;
+    bool ok = read_training(&state, config, table, folder, err);
+    const float *from = which == CHECKPOINT_RAW ? state.weights : state.ema[which];
+    if (ok) memcpy(weights, from, table->floats * sizeof *weights);
     train_state_release(&state);
     return ok;
 }
 
+bool checkpoint_weights(float *weights, const ParamTable *table, const char *folder, int which,
+                        Err *err)
+{
+    CheckpointInfo info;
+    if (which == 0) return read_first_ema(weights, table, folder, err);
+    if (!checkpoint_info(&info, folder, err)) return false;
+    assert(which < info.config.train.emas);
+    return read_one(weights, table, folder, &info.config.train, which, err);
+}
+
 bool checkpoint_read(TrainState *state, const ParamTable *table, const char *folder, Err *err)
 {
-    char model[FILE_PATH];
     CheckpointInfo info;
-    WeightArray ema = {"", state->ema};
-    if (!checkpoint_info(&info, folder, err) ||
-        !file_path(model, err, "%s/" WEIGHTS_FILE, folder) ||
-        !weights_read(model, table, &ema, 1, err) || !read_training(state, table, folder, err))
+    if (!checkpoint_info(&info, folder, err)) return false;
+    assert(info.config.train.emas == state->emas);
+    if (!read_first_ema(state->ema[0], table, folder, err) ||
+        !read_training(state, &info.config.train, table, folder, err))
         return false;
     state->step = info.step;
     state->images = info.images;

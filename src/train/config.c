@@ -108,8 +108,9 @@ static const Key keys[] = {
      .help = "part of the images trained without their class (data.labels), for guidance"},
     {"train.grad_clip", KEY_NUMBER, offsetof(Config, train.grad_clip), .min = 0, .max = INFINITY,
      .help = "largest norm of the gradient; 0: any"},
-    {"train.ema_decay", KEY_NUMBER, offsetof(Config, train.ema_decay), .min = 0, .max = 1,
-     .flags = KEY_BELOW_MAX, .help = "of the moving average of the weights"},
+    {"train.ema_decay", KEY_NUMBERS, offsetof(Config, train.ema_decay),
+     offsetof(Config, train.emas), 0, 1, KEY_BELOW_MAX | KEY_OR_ONE, 1, TRAIN_MAX_EMAS,
+     .help = "of the moving average of the weights, or of several: a list"},
     {"train.ema_warmup", KEY_BOOL, offsetof(Config, train.ema_warmup),
      .help = "decay at most (1 + n) / (10 + n) after n updates"},
     {"train.seed", KEY_SEED, offsetof(Config, train.seed), .min = 0, .max = INFINITY,
@@ -168,7 +169,8 @@ Config config_default(void)
                   .warmup_steps = 5000,
                   .label_dropout = 0.1,
                   .grad_clip = 1,
-                  .ema_decay = 0.9999,
+                  .emas = 1,
+                  .ema_decay = {0.9999},
                   .ema_warmup = true,
                   .max_bad_steps = 10,
                   .log_every = 10,
@@ -427,6 +429,12 @@ static bool check_training(const Config *c, Err *err)
                        "train.weight_decay = %g of the weights, which is all of them; make it "
                        "smaller, such as 0.01",
                        t->weight_decay, t->learning_rate * t->weight_decay);
+    for (int i = 0; i < t->emas; i++)
+        for (int j = 0; j < i; j++)
+            if (t->ema_decay[i] == t->ema_decay[j])
+                return err_set(err, ERR_USAGE,
+                               "train.ema_decay[%d] = %g is there already; leave it out", i,
+                               t->ema_decay[i]);
     return true;
 }
 

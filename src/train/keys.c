@@ -69,11 +69,14 @@ static void number_text(char *out, size_t size, const Key *key, bool plural)
 static void list_text(char *out, size_t size, const Key *key)
 {
     char entries[160];
+    const char *one = !(key->flags & KEY_OR_ONE) ? ""
+                      : is_whole(key)            ? "a whole number or "
+                                                 : "a number or ";
     number_text(entries, sizeof entries, key, true);
     if (key->least > 0)
-        snprintf(out, size, "a list of %d to %d %s", key->least, key->most, entries);
+        snprintf(out, size, "%sa list of %d to %d %s", one, key->least, key->most, entries);
     else
-        snprintf(out, size, "a list of at most %d %s", key->most, entries);
+        snprintf(out, size, "%sa list of at most %d %s", one, key->most, entries);
 }
 
 void key_wanted(char *out, size_t size, const Key *key)
@@ -189,6 +192,10 @@ static bool read_choice(int *out, const Key *key, const Json *value, Err *err)
 /* Up to key->most numbers into `out`. */
 static bool read_list(double *out, int *count, const Key *key, const Json *value, Err *err)
 {
+    if ((key->flags & KEY_OR_ONE) && json_type(value) == JSON_NUMBER) {
+        *count = 1;
+        return read_number(out, key, -1, value, err);
+    }
     if (json_type(value) != JSON_LIST) return wrong_type(key, -1, value, err);
     size_t entries = json_count(value);
     if (entries < (size_t)key->least) return unwanted(key, -1, value, "too short", err);
@@ -290,12 +297,19 @@ static void write_size(Json *object, const char *name, int height, int width)
     json_set(object, name, pair);
 }
 
+static double entry_of(const Key *key, const void *at, int i)
+{
+    return key->type == KEY_INTS ? ((const int *)at)[i] : ((const double *)at)[i];
+}
+
 static void write_list(Json *object, const char *name, const Key *key, const void *at, int count)
 {
+    if ((key->flags & KEY_OR_ONE) && count == 1) {
+        json_set_number(object, name, entry_of(key, at, 0));
+        return;
+    }
     Json *list = json_new_list();
-    for (int i = 0; i < count; i++)
-        json_add_number(list,
-                        key->type == KEY_INTS ? ((const int *)at)[i] : ((const double *)at)[i]);
+    for (int i = 0; i < count; i++) json_add_number(list, entry_of(key, at, i));
     json_set(object, name, list);
 }
 

@@ -1,6 +1,7 @@
 #include "train/metrics.h"
 
 #include "base/json.h"
+#include "train/ema.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -85,9 +86,9 @@ void metrics_add(Metrics *m, const StepReport *report)
 
 /* A number that JSON cannot hold (a mean of nothing) becomes null. */
 static Json *line_json(const Metrics *m, const StepReport *last, const TrainState *state,
-                       int batch_size, double now)
+                       const TrainConfig *config, double now)
 {
-    Json *json = json_new_object(), *quarters = json_new_list();
+    Json *json = json_new_object(), *quarters = json_new_list(), *shares = json_new_list();
     int good = m->steps - m->bad;
     double seconds = now - m->start;
     json_set_number(json, "step", (double)state->step);
@@ -98,17 +99,21 @@ static Json *line_json(const Metrics *m, const StepReport *last, const TrainStat
     json_set(json, "loss_by_quarter_of_t", quarters);
     json_set_number(json, "grad_norm", m->grad_norm / good);
     json_set_number(json, "learning_rate", last->learning_rate);
+    for (int i = 0; i < config->emas; i++)
+        json_add_number(shares,
+                        ema_early_share(config->ema_decay[i], config->ema_warmup, state->updates));
+    json_set(json, "ema_early_share", shares);
     json_set_number(json, "bad_steps", m->bad);
-    json_set_number(json, "images_per_s", m->steps * (double)batch_size / seconds);
+    json_set_number(json, "images_per_s", m->steps * (double)config->batch_size / seconds);
     return json;
 }
 
-bool metrics_write(Metrics *m, const StepReport *last, const TrainState *state, int batch_size,
-                   double now, Err *err)
+bool metrics_write(Metrics *m, const StepReport *last, const TrainState *state,
+                   const TrainConfig *config, double now, Err *err)
 {
     char *text;
     if (m->steps == 0) return true;
-    Json *json = line_json(m, last, state, batch_size, now);
+    Json *json = line_json(m, last, state, config, now);
     bool ok = json_print(&text, json, JSON_COMPACT, err);
     json_free(json);
     if (!ok) return false;

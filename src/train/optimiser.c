@@ -113,7 +113,7 @@ void ema_update(float *restrict ema, const float *restrict w, size_t n, double d
     for (size_t i = 0; i < n; i++) ema[i] += rest * (w[i] - ema[i]);
 }
 
-void optimiser_update(Optimised o, size_t n, AdamStep step, double ema_decay)
+void optimiser_update(Optimised o, size_t n, AdamStep step, const double *ema_decay)
 {
     Adam k = adam_of(&step);
     size_t chunks = chunks_of(n);
@@ -121,7 +121,7 @@ void optimiser_update(Optimised o, size_t n, AdamStep step, double ema_decay)
     for (size_t chunk = 0; chunk < chunks; chunk++) {
         size_t at = chunk * CHUNK, count = end_of_chunk(chunk, n) - at;
         adam_chunk(o.w + at, o.adam_m + at, o.adam_v + at, o.gradients + at, count, k);
-        ema_update(o.ema + at, o.w + at, count, ema_decay);
+        for (int i = 0; i < o.emas; i++) ema_update(o.ema[i] + at, o.w + at, count, ema_decay[i]);
         memset(o.gradients + at, 0, count * sizeof *o.gradients);
     }
 }

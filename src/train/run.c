@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "data/grid.h"
 #include "train/checkpoint.h"
+#include "train/ema.h"
 #include "train/generate.h"
 #include "train/metrics.h"
 #include "train/provenance.h"
@@ -119,7 +120,7 @@ typedef struct {
     const RunObserver *observer;
     double start, max_seconds;
     double step_seconds, save_seconds; /* of the last step and the last checkpoint */
-    uint64_t saved, drawn;             /* the steps of the last checkpoint and grid */
+    uint64_t saved, drawn, remarked;   /* the steps of the last checkpoint, grid, remark */
     bool ever_saved, replaces;
     Metrics metrics;
     Generator generator;
@@ -136,6 +137,18 @@ static void tell(const Run *r, const char *text)
     if (r->observer->note) r->observer->note(r->observer->context, text);
 }
 
+/* Of each average that is still mostly that of an early network, when it is to be used. */
+static void remark_early(Run *r)
+{
+    const TrainConfig *c = &r->config->train;
+    char text[160];
+    if (!r->observer->remark || r->remarked == r->state->step) return;
+    r->remarked = r->state->step;
+    for (int i = 0; i < c->emas; i++)
+        if (ema_is_early(text, sizeof text, c->ema_decay[i], c->ema_warmup, r->state->updates))
+            r->observer->remark(r->observer->context, text);
+}
+
 /* ---- checkpoints ---- */
 
 static bool save(Run *r, Err *err)
@@ -149,6 +162,7 @@ static bool save(Run *r, Err *err)
     r->saved = r->state->step;
     r->ever_saved = true;
     tell(r, path);
+    remark_early(r);
     if (!r->replaces) return true;
     r->replaces = false;
     return forget_replaced(r->folder, err);
@@ -202,9 +216,10 @@ static void draw_grid(Run *r)
     r->drawn = r->state->step;
     if (file_path(path, &err, "%s/samples", r->folder) && file_make_folder(path, &err) &&
         file_path(path, &err, "%s/samples/step-%08" PRIu64 ".png", r->folder, r->state->step) &&
-        write_grid(r, path, &err))
+        write_grid(r, path, &err)) {
         tell(r, path);
-    else if (r->observer->warn)
+        remark_early(r);
+    } else if (r->observer->warn)
         r->observer->warn(r->observer->context, err.text);
 }
 
@@ -222,7 +237,7 @@ static bool prepare_grids(Run *r, Err *err)
         return err_prefix(err, "sample.count = %d", c->sample.count);
     image_release(&grid);
     Conditioning classes = {.count = config_classes(c), .guidance = 1};
-    if (!generator_init(&r->generator, trainer_unet(r->trainer), r->state->ema, &c->diffusion,
+    if (!generator_init(&r->generator, trainer_unet(r->trainer), r->state->ema[0], &c->diffusion,
                         &sampler, &classes, batch, err))
         return false;
     r->images = memory_new((size_t)c->sample.count * r->generator.size, sizeof *r->images,
@@ -260,7 +275,7 @@ static bool one_step(Run *r, Err *err)
     bool last = r->state->step >= (uint64_t)c->steps, bad = diverged(r, &report, err);
     if ((bad || last || is_due(r->state->step, c->log_every))) {
         Err log;
-        if (!metrics_write(&r->metrics, &report, r->state, c->batch_size, clock_seconds(), &log)) {
+        if (!metrics_write(&r->metrics, &report, r->state, c, clock_seconds(), &log)) {
             if (!bad) *err = log;
             return false;
         }

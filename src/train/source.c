@@ -3,6 +3,7 @@
 #include "model/diffusers.h"
 #include "model/weights.h"
 #include "train/checkpoint.h"
+#include "train/ema.h"
 #include "train/scheduler.h"
 
 #include <stdlib.h>
@@ -67,6 +68,7 @@ static bool open_checkpoint(Source *s, const char *folder, Err *err)
     }
     s->config = info.config;
     s->step = info.step;
+    s->updates = info.updates;
     return file_path(s->folder, err, "%s", folder) &&
            file_path(s->weights, err, "%s/unet/" WEIGHTS_NAME, folder);
 }
@@ -238,14 +240,35 @@ bool source_open(Source *s, const char *path, Err *err)
     return file_is_folder(path) ? open_folder(s, path, err) : not_a_folder(path, err);
 }
 
-bool source_weights(float *weights, const Source *s, const Unet *unet, bool raw, Err *err)
+static bool only_checkpoints(const Source *s, const char *option, Err *err)
+{
+    if (s->kind == SOURCE_CHECKPOINT) return true;
+    return err_set(err, ERR_USAGE,
+                   "%s: %s is not a checkpoint of this program, which alone has other weights "
+                   "beside those of unet/",
+                   option, s->folder);
+}
+
+bool source_find_ema(int *which, const Source *s, double rate, Err *err)
+{
+    const TrainConfig *c = &s->config.train;
+    char text[EMA_RATE_TEXT], list[TRAIN_MAX_EMAS * (EMA_RATE_TEXT + 2)] = "";
+    if (!only_checkpoints(s, "--ema", err)) return false;
+    for (*which = 0; *which < c->emas; ++*which)
+        if (c->ema_decay[*which] == rate) return true;
+    for (int i = 0; i < c->emas; i++) {
+        strcat(list, i > 0 ? ", " : "");
+        strcat(list, ema_rate_text(text, c->ema_decay[i]));
+    }
+    return err_set(err, ERR_USAGE, "--ema %s: %s has %s", ema_rate_text(text, rate), s->folder,
+                   list);
+}
+
+bool source_weights(float *weights, const Source *s, const Unet *unet, int which, Err *err)
 {
     WeightArray array = {"", weights};
-    if (!raw) return weights_read(s->weights, unet_params(unet), &array, 1, err);
-    if (s->kind != SOURCE_CHECKPOINT)
-        return err_set(err, ERR_USAGE,
-                       "--raw: %s is not a checkpoint of this program, which alone has raw weights "
-                       "beside the EMA's",
-                       s->folder);
-    return checkpoint_raw_weights(weights, unet_params(unet), s->folder, err);
+    if (which == SOURCE_FIRST_EMA)
+        return weights_read(s->weights, unet_params(unet), &array, 1, err);
+    return only_checkpoints(s, which == SOURCE_RAW ? "--raw" : "--ema", err) &&
+           checkpoint_weights(weights, unet_params(unet), s->folder, which, err);
 }

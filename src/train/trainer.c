@@ -77,7 +77,7 @@ static bool prepare(Trainer *tr, const Dataset *set, Err *err)
     take_micro(&tr->micro, &tr->arena, (size_t)trainer_micro_batch(c), tr->size, tr->output_size);
     tr->gradients = arena_take(&tr->arena, table->floats * sizeof(float));
     return unet_reserve(tr->unet, trainer_micro_batch(c), UNET_TRAIN, err) &&
-           train_state_init(&tr->state, table, c->train.seed, err) &&
+           train_state_init(&tr->state, table, c->train.emas, c->train.seed, err) &&
            loader_init(&tr->loader, set, c->train.seed, c->data.flip, err);
 }
 
@@ -112,7 +112,7 @@ bool trainer_memory(size_t *bytes, const Config *config, Err *err)
     if (!unet) return false;
     const ParamTable *table = unet_params(unet);
     bool ok = unet_memory(bytes, unet, trainer_micro_batch(config), UNET_TRAIN, err);
-    *bytes += step_bytes(config, table) + 4 * table->floats * sizeof(float);
+    *bytes += step_bytes(config, table) + train_state_bytes(table, config->train.emas);
     unet_free(unet);
     return ok;
 }
@@ -241,13 +241,17 @@ static void apply(Trainer *tr, StepReport *report)
 {
     const TrainConfig *c = &tr->config->train;
     TrainState *s = &tr->state;
-    Optimised arrays = {s->weights, s->adam_m, s->adam_v, s->ema, tr->gradients};
+    double decays[TRAIN_MAX_EMAS];
+    Optimised arrays = {s->weights, s->adam_m, s->adam_v, tr->gradients, .emas = s->emas};
     AdamStep adam = {.scale = clip_factor(report->grad_norm, c->grad_clip),
                      .rate = report->learning_rate,
                      .weight_decay = c->weight_decay,
                      .updates = s->updates};
-    optimiser_update(arrays, unet_params(tr->unet)->floats, adam,
-                     ema_decay_at(c->ema_decay, c->ema_warmup, s->updates));
+    for (int i = 0; i < s->emas; i++) {
+        arrays.ema[i] = s->ema[i];
+        decays[i] = ema_decay_at(c->ema_decay[i], c->ema_warmup, s->updates);
+    }
+    optimiser_update(arrays, unet_params(tr->unet)->floats, adam, decays);
     s->updates++;
     s->bad_steps = 0;
 }

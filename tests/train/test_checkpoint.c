@@ -23,6 +23,9 @@ static Config tiny_config(void)
     c.train.learning_rate = 1e-3;
     c.train.sample_every = 0;
     c.train.keep_checkpoints = 2;
+    c.train.emas = 3;
+    c.train.ema_decay[1] = 0.5;
+    c.train.ema_decay[2] = 0.999;
     return c;
 }
 
@@ -44,10 +47,10 @@ static Case new_case(void)
     Err err;
     Case c = {.folder = test_temp_folder(), .config = tiny_config()};
     c.unet = unet_new(&c.config.model, true, &err);
-    if (!c.unet || !train_state_init(&c.state, table_of(&c), 7, &err)) fail_msg("%s", err.text);
+    if (!c.unet || !train_state_init(&c.state, table_of(&c), 3, 7, &err)) fail_msg("%s", err.text);
     params_draw(c.state.adam_m, table_of(&c), 8);
     params_draw(c.state.adam_v, table_of(&c), 9);
-    params_draw(c.state.ema, table_of(&c), 10);
+    for (uint32_t i = 0; i < 3; i++) params_draw(c.state.ema[i], table_of(&c), 10 + i);
     c.state.step = 30, c.state.images = 60, c.state.updates = 29, c.state.bad_steps = 1;
     return c;
 }
@@ -92,7 +95,9 @@ static void assert_states_equal(const TrainState *a, const TrainState *b, size_t
     assert_memory_equal(a->weights, b->weights, floats * sizeof(float));
     assert_memory_equal(a->adam_m, b->adam_m, floats * sizeof(float));
     assert_memory_equal(a->adam_v, b->adam_v, floats * sizeof(float));
-    assert_memory_equal(a->ema, b->ema, floats * sizeof(float));
+    assert_int_equal(a->emas, b->emas);
+    for (int i = 0; i < a->emas; i++)
+        assert_memory_equal(a->ema[i], b->ema[i], floats * sizeof(float));
 }
 
 /* ---- there and back ---- */
@@ -116,14 +121,35 @@ static void all_of_the_state_comes_back(void **state)
     assert_int_equal(info.config.train.batch_size, 2);
     assert_int_equal(info.step, 30);
     assert_true(strlen(info.blas_core) > 0);
-    assert_true(train_state_init(&read, table_of(&c), 99, &err));
+    assert_true(train_state_init(&read, table_of(&c), 3, 99, &err));
     if (!checkpoint_read(&read, table_of(&c), path, &err)) fail_msg("%s", err.text);
     assert_states_equal(&read, &c.state, table_of(&c)->floats);
-    float *raw = test_floats(table_of(&c)->floats);
-    assert_true(checkpoint_raw_weights(raw, table_of(&c), path, &err));
-    assert_memory_equal(raw, c.state.weights, table_of(&c)->floats * sizeof *raw);
-    free(raw);
     train_state_release(&read);
+    free_case(&c);
+}
+
+static void each_array_of_weights_is_read_alone(void **state)
+{
+    (void)state;
+    Case c = new_case();
+    char path[FILE_PATH], training[FILE_PATH];
+    Err err;
+    size_t floats = table_of(&c)->floats;
+    assert_true(checkpoint_write(path, c.folder, &c.config, table_of(&c), &c.state, &err));
+    for (int which = CHECKPOINT_RAW; which < 3; which++) {
+        float *weights = test_floats(floats);
+        const float *expected = which == CHECKPOINT_RAW ? c.state.weights : c.state.ema[which];
+        if (!checkpoint_weights(weights, table_of(&c), path, which, &err)) fail_msg("%s", err.text);
+        assert_memory_equal(weights, expected, floats * sizeof *weights);
+        free(weights);
+    }
+    Safetensors file;
+    assert_true(file_path(training, &err, "%s/training.safetensors", path));
+    assert_true(safetensors_read(&file, training, &err));
+    assert_true(test_fixture_has(&file, "ema.0.5.conv_in.weight"));
+    assert_true(test_fixture_has(&file, "ema.0.999.conv_in.weight"));
+    assert_false(test_fixture_has(&file, "ema.0.9999.conv_in.weight")); /* it is in unet/ */
+    safetensors_release(&file);
     free_case(&c);
 }
 
@@ -132,12 +158,12 @@ static void the_same_step_is_written_again(void **state)
     (void)state;
     Case c = new_case();
     write_at(&c, 30);
-    c.state.ema[0] += 1;
+    c.state.ema[0][0] += 1;
     write_at(&c, 30);
     char *path = test_path(c.folder, "checkpoints/step-00000030");
     TrainState read;
     Err err;
-    assert_true(train_state_init(&read, table_of(&c), 0, &err));
+    assert_true(train_state_init(&read, table_of(&c), 3, 0, &err));
     assert_true(checkpoint_read(&read, table_of(&c), path, &err));
     assert_states_equal(&read, &c.state, table_of(&c)->floats);
     train_state_release(&read);
@@ -150,8 +176,9 @@ static void bad_numbers_are_never_written(void **state)
     (void)state;
     Case c = new_case();
     write_at(&c, 10);
-    float *arrays[] = {c.state.weights, c.state.adam_m, c.state.adam_v, c.state.ema};
-    for (int i = 0; i < 4; i++) {
+    float *arrays[] = {c.state.weights, c.state.adam_m, c.state.adam_v,
+                       c.state.ema[0],  c.state.ema[1], c.state.ema[2]};
+    for (int i = 0; i < 6; i++) {
         Err err;
         float good = arrays[i][5];
         arrays[i][5] = i % 2 ? NAN : INFINITY;
@@ -228,7 +255,7 @@ static void assert_cuts_fail(const Case *c, const char *name)
     size_t size;
     Err err;
     TrainState read;
-    assert_true(train_state_init(&read, table_of(c), 0, &err));
+    assert_true(train_state_init(&read, table_of(c), 3, 0, &err));
     assert_true(file_read(&whole, &size, path, 1 << 24, &err));
     size_t last = size - (strstr(name, ".json") ? 2 : 1); /* the newline may be missing */
     for (size_t cut = 0; cut <= last; cut += cut < 200 ? 1 : 1 + size / 300) {
@@ -344,6 +371,7 @@ int main(void)
     parallel_setup(0);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_of_the_state_comes_back),
+        cmocka_unit_test(each_array_of_weights_is_read_alone),
         cmocka_unit_test(the_same_step_is_written_again),
         cmocka_unit_test(bad_numbers_are_never_written),
         cmocka_unit_test(old_ones_are_removed),

@@ -61,7 +61,7 @@ static bool other_value(char *out, size_t size, const Key *key, const Config *de
     case KEY_INTS:
         return snprintf(out, size, "[8, 4]");
     case KEY_NUMBERS:
-        return snprintf(out, size, "[1, 0.5, 0.25]");
+        return snprintf(out, size, "[0.5, 0.25]");
     case KEY_SIZE:
         return snprintf(out, size, "[16, 24]");
     case KEY_CHOICE:
@@ -313,6 +313,7 @@ static void what_cannot_go_together_is_refused(void **state)
     CHECK_REFUSED("data.labels = true", "model.num_classes=10");
     CHECK_REFUSED("train.warmup_steps = 5000 leaves none", "train.learning_rate_decay=cosine",
                   "train.steps=5000");
+    CHECK_REFUSED("train.ema_decay[2] = 0.5 is there already", "train.ema_decay=[0.5,0.9,0.5]");
     CHECK_REFUSED("train.weight_decay = 5000", "train.weight_decay=5000");
     CHECK_REFUSED("sample.steps = 11", "sample.steps=11", "diffusion.timesteps=10");
     CHECK_REFUSED("model.base_channels = 100", "model.base_channels=100");

@@ -21,6 +21,9 @@ static const Key list = {"a.list",
                          .flags = KEY_ABOVE_MIN | KEY_NULLABLE,
                          .least = 1,
                          .most = 3};
+static const Key one_or_list = {"a.list", KEY_INTS, offsetof(Values, list), offsetof(Values, count),
+                                .min = 0, .max = 5, .flags = KEY_OR_ONE,    .least = 1,
+                                .most = 3};
 static const Key number = {"a.number", KEY_NUMBER, offsetof(Values, number), .max = 1,
                            .flags = KEY_BELOW_MAX};
 static const Key choice = {"a.choice", KEY_CHOICE, .flags = KEY_NULLABLE, .names = names};
@@ -41,6 +44,8 @@ static void what_is_wanted_is_said(void **state)
     assert_texts(&many, "a whole number, at least 1", "at least 1");
     assert_texts(&list, "a list of 1 to 3 whole numbers, above 0 and at most 5, or null",
                  "above 0 and at most 5");
+    assert_texts(&one_or_list, "a whole number or a list of 1 to 3 whole numbers, from 0 to 5",
+                 "from 0 to 5");
     assert_texts(&number, "a number, at least 0 and below 1", "at least 0 and below 1");
     assert_texts(&choice, "one of one, two, or null", "one, two");
     assert_string_equal(key_leaf(&choice), "choice");
@@ -83,6 +88,37 @@ static void lists_are_compared_by_their_length_and_entries(void **state)
     assert_false(key_equal(&list, &a, &b));
 }
 
+static void assert_written(const Key *key, const Values *values, const char *expected)
+{
+    Json *object = json_new_object();
+    char *text;
+    Err err;
+    key_write(object, "k", key, values);
+    assert_true(json_print(&text, object, JSON_COMPACT, &err));
+    assert_string_equal(text, expected);
+    free(text);
+    json_free(object);
+}
+
+static void one_entry_needs_no_list(void **state)
+{
+    (void)state;
+    Values a = {.list = {7, 7, 7}}, b = {0};
+    Err err;
+    assert_true(read(&a, &one_or_list, "4", &err));
+    assert_true(read(&b, &one_or_list, "[4]", &err));
+    assert_int_equal(a.count, 1);
+    assert_memory_equal(a.list, ((int[3]){4, 0, 0}), sizeof a.list);
+    assert_true(key_equal(&one_or_list, &a, &b));
+    assert_written(&one_or_list, &b, "{\"k\":4}");
+    assert_true(read(&b, &one_or_list, "[4, 2]", &err));
+    assert_written(&one_or_list, &b, "{\"k\":[4,2]}");
+    assert_false(read(&b, &one_or_list, "6", &err));
+    assert_string_equal(err.text, "a.list = 6 is out of range; expected a whole number or a list "
+                                  "of 1 to 3 whole numbers, from 0 to 5");
+    assert_false(read(&b, &list, "4", &err));
+}
+
 /* A long value is cut in messages, which are one line. */
 static void long_values_are_cut(void **state)
 {
@@ -102,6 +138,7 @@ int main(void)
         cmocka_unit_test(what_is_wanted_is_said),
         cmocka_unit_test(whole_numbers_stop_at_the_type),
         cmocka_unit_test(lists_are_compared_by_their_length_and_entries),
+        cmocka_unit_test(one_entry_needs_no_list),
         cmocka_unit_test(long_values_are_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -49,21 +49,23 @@ static void a_line_has_the_means(void **state)
     Metrics m;
     Err err;
     assert_true(metrics_open(&m, folder, 0, 100, &err));
-    TrainState at = {.step = 3, .images = 24};
+    TrainState at = {.step = 3, .images = 24, .updates = 2};
+    TrainConfig config = {.batch_size = 8, .emas = 2, .ema_decay = {0.5, 0.25}};
     StepReport one = report(0, 1), two = report(1, 2), bad = {.step = 2, .loss = NAN, .bad = "x"};
     two.quarter_loss[1] = 7;
     metrics_add(&m, &one);
     metrics_add(&m, &two);
     metrics_add(&m, &bad);
-    assert_true(metrics_write(&m, &two, &at, 8, 104, &err));
+    assert_true(metrics_write(&m, &two, &at, &config, 104, &err));
     assert_text(folder, "{\"step\":3,\"images\":24,\"loss\":1.5,\"loss_by_quarter_of_t\":"
-                        "[1.5,7,3,null],\"grad_norm\":4.5,\"learning_rate\":0.5,\"bad_steps\":1,"
+                        "[1.5,7,3,null],\"grad_norm\":4.5,\"learning_rate\":0.5,"
+                        "\"ema_early_share\":[0.25,0.0625],\"bad_steps\":1,"
                         "\"images_per_s\":6}\n");
     /* the next line starts anew; without a step there is none */
-    assert_true(metrics_write(&m, &two, &at, 8, 105, &err));
+    assert_true(metrics_write(&m, &two, &at, &config, 105, &err));
     at.step = 4, at.images = 32;
     metrics_add(&m, &bad);
-    assert_true(metrics_write(&m, &bad, &at, 8, 106, &err));
+    assert_true(metrics_write(&m, &bad, &at, &config, 106, &err));
     metrics_close(&m);
     char *text = text_of(folder);
     assert_non_null(strstr(text, "}\n{\"step\":4,\"images\":32,\"loss\":null,"));

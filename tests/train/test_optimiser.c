@@ -100,11 +100,15 @@ static void the_rate_falls_as_asked(void **state)
     }
 }
 
-/* Arrays for `n` parameters: w is drawn, and the average starts from it; the rest are zeros. */
+/* Arrays for `n` parameters: w is drawn, and two averages start from it; the rest are zeros. */
 static Optimised arrays_new(size_t n)
 {
-    Optimised o = {test_normals(n, 4), test_floats(n), test_floats(n), test_normals(n, 4),
-                   test_floats(n)};
+    Optimised o = {test_normals(n, 4),
+                   test_floats(n),
+                   test_floats(n),
+                   test_floats(n),
+                   2,
+                   {test_normals(n, 4), test_normals(n, 4)}};
     memset(o.adam_m, 0, n * sizeof *o.adam_m);
     memset(o.adam_v, 0, n * sizeof *o.adam_v);
     return o;
@@ -112,7 +116,8 @@ static Optimised arrays_new(size_t n)
 
 static void arrays_free(Optimised *o)
 {
-    free(o->w), free(o->adam_m), free(o->adam_v), free(o->ema), free(o->gradients);
+    free(o->w), free(o->adam_m), free(o->adam_v), free(o->gradients);
+    free(o->ema[0]), free(o->ema[1]);
 }
 
 /* Algorithm 1 of the paper in double, with the names of its variables; lambda is AdamW's. */
@@ -129,17 +134,21 @@ static void adam_in_double(double *theta, double *m, double *v, const float *g, 
 
 static void assert_adam(double weight_decay)
 {
-    static double theta[N], ema[N], m_wanted[N], v_wanted[N];
+    static double theta[N], ema[N], late[N], m_wanted[N], v_wanted[N];
     Optimised o = arrays_new(N);
     memset(m_wanted, 0, sizeof m_wanted);
     memset(v_wanted, 0, sizeof v_wanted);
-    for (size_t i = 0; i < N; i++) theta[i] = ema[i] = (double)o.w[i];
+    for (size_t i = 0; i < N; i++) theta[i] = ema[i] = late[i] = (double)o.w[i];
     for (int t = 1; t <= 5; t++) {
         float *half = test_floats(N), *g = test_normals(N, 10 + (uint32_t)t);
         for (size_t i = 0; i < N; i++) half[i] = 0.5f * (o.gradients[i] = g[i]);
-        optimiser_update(o, N, (AdamStep){0.5, 0.01, weight_decay, (uint64_t)t - 1}, 0.75);
+        optimiser_update(o, N, (AdamStep){0.5, 0.01, weight_decay, (uint64_t)t - 1},
+                         (double[]){0.75, 0.5});
         adam_in_double(theta, m_wanted, v_wanted, half, N, 0.01, weight_decay, t);
-        for (size_t i = 0; i < N; i++) ema[i] = 0.75 * ema[i] + 0.25 * theta[i];
+        for (size_t i = 0; i < N; i++) {
+            ema[i] = 0.75 * ema[i] + 0.25 * theta[i];
+            late[i] = 0.5 * late[i] + 0.5 * theta[i];
+        }
         for (size_t i = 0; i < N; i++) assert_true(o.gradients[i] == 0.0f);
         free(g), free(half);
     }
@@ -147,7 +156,8 @@ static void assert_adam(double weight_decay)
         assert_close((double)o.w[i], theta[i], 2e-6);
         assert_close((double)o.adam_m[i], m_wanted[i], 1e-6);
         assert_close((double)o.adam_v[i], v_wanted[i], 1e-8);
-        assert_close((double)o.ema[i], ema[i], 2e-6);
+        assert_close((double)o.ema[0][i], ema[i], 2e-6);
+        assert_close((double)o.ema[1][i], late[i], 2e-6);
     }
     arrays_free(&o);
 }
@@ -164,13 +174,13 @@ static void adam_leaves_zeros_alone(void **state)
 {
     (void)state;
     float w[4] = {0, 1, 0, 1}, m[4] = {0}, v[4] = {0}, ema[4] = {0, 1, 0, 1}, g[4] = {0};
-    Optimised o = {w, m, v, ema, g};
-    for (uint64_t t = 0; t < 10; t++) optimiser_update(o, 4, (AdamStep){1, 1, 0, t}, 0.5);
+    Optimised o = {w, m, v, g, 1, {ema}};
+    const double half = 0.5;
+    for (uint64_t t = 0; t < 10; t++) optimiser_update(o, 4, (AdamStep){1, 1, 0, t}, &half);
     assert_memory_equal(w, ((float[4]){0, 1, 0, 1}), sizeof w);
     assert_memory_equal(m, ((float[4]){0}), sizeof m);
     assert_memory_equal(ema, w, sizeof w);
-    optimiser_update(o, 4, (AdamStep){1, 0.5, 0.5, 10},
-                     0.5); /* decay takes from the others alone */
+    optimiser_update(o, 4, (AdamStep){1, 0.5, 0.5, 10}, &half); /* takes from the others alone */
     assert_memory_equal(w, ((float[4]){0, 0.75f, 0, 0.75f}), sizeof w);
 }
 
@@ -184,9 +194,9 @@ static void an_update_has_the_same_bits_for_any_threads(void **state)
         float *g = test_normals(MANY, 9);
         memcpy(o.gradients, g, MANY * sizeof *g);
         parallel_setup(threads);
-        optimiser_update(o, MANY, (AdamStep){0.5, 0.01, 0.1, 3}, 0.9);
+        optimiser_update(o, MANY, (AdamStep){0.5, 0.01, 0.1, 3}, (double[]){0.9, 0.5});
         assert_memory_equal(o.w, first.w, MANY * sizeof *g);
-        assert_memory_equal(o.ema, first.ema, MANY * sizeof *g);
+        for (int i = 0; i < 2; i++) assert_memory_equal(o.ema[i], first.ema[i], MANY * sizeof *g);
         free(g);
         if (threads > 1) arrays_free(&o);
     }

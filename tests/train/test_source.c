@@ -23,12 +23,15 @@ static Case new_case(void)
     c.config.model = network_rgb16();
     c.config.model.base_channels = 4;
     c.config.model.norm_groups = 2;
+    c.config.train.emas = 2;
+    c.config.train.ema_decay[1] = 0.5;
     c.config.diffusion.timesteps = 77;
     c.config.diffusion.beta_end = 0.2;
     c.unet = unet_new(&c.config.model, true, &err);
-    if (!c.unet || !train_state_init(&c.state, unet_params(c.unet), 7, &err))
+    if (!c.unet || !train_state_init(&c.state, unet_params(c.unet), 2, 7, &err))
         fail_msg("%s", err.text);
-    params_draw(c.state.ema, unet_params(c.unet), 10);
+    for (uint32_t i = 0; i < 2; i++) params_draw(c.state.ema[i], unet_params(c.unet), 10 + i);
+    c.state.updates = 4;
     return c;
 }
 
@@ -74,13 +77,14 @@ static void move_in(const Case *c, const char *from, const char *to)
     free(old), free(new);
 }
 
-static void assert_weights(const Case *c, const Source *source, bool raw)
+static void assert_weights(const Case *c, const Source *source, int which)
 {
     size_t floats = unet_params(c->unet)->floats;
     float *weights = test_floats(floats);
     Err err;
-    if (!source_weights(weights, source, c->unet, raw, &err)) fail_msg("%s", err.text);
-    assert_memory_equal(weights, raw ? c->state.weights : c->state.ema, floats * sizeof(float));
+    if (!source_weights(weights, source, c->unet, which, &err)) fail_msg("%s", err.text);
+    assert_memory_equal(weights, which == SOURCE_RAW ? c->state.weights : c->state.ema[which],
+                        floats * sizeof(float));
     free(weights);
 }
 
@@ -98,11 +102,30 @@ static void a_run_is_its_latest_checkpoint(void **state)
         assert_int_equal(s.step, 9);
         assert_int_equal(s.config.diffusion.timesteps, 77);
         if (i != 3) assert_non_null(strstr(s.folder, "step-00000009"));
-        assert_weights(&c, &s, false);
-        assert_weights(&c, &s, true);
+        assert_int_equal(s.updates, 4);
+        for (int which = SOURCE_RAW; which < 2; which++) assert_weights(&c, &s, which);
     }
     Source older = open_in(&c, "run/checkpoints/step-00000005");
     assert_int_equal(older.step, 5);
+    free_case(&c);
+}
+
+static void averages_are_found_by_their_rate(void **state)
+{
+    (void)state;
+    Case c = new_case();
+    Err err;
+    int which = 9;
+    write_run(&c, "run", 5);
+    Source s = open_in(&c, "run");
+    assert_true(source_find_ema(&which, &s, 0.9999, &err));
+    assert_int_equal(which, SOURCE_FIRST_EMA);
+    assert_true(source_find_ema(&which, &s, 0.5, &err));
+    assert_int_equal(which, 1);
+    assert_false(source_find_ema(&which, &s, 0.999, &err));
+    assert_int_equal(err.kind, ERR_USAGE);
+    assert_non_null(strstr(err.text, "--ema 0.999: "));
+    assert_non_null(strstr(err.text, " has 0.9999, 0.5"));
     free_case(&c);
 }
 
@@ -120,9 +143,12 @@ static void without_our_own_files_it_is_a_pipeline(void **state)
     assert_int_equal(s.config.diffusion.timesteps, 77);
     assert_close(s.config.diffusion.beta_end, 0.2, 0);
     assert_int_equal(s.config.model.base_channels, 4);
-    assert_weights(&c, &s, false);
+    assert_weights(&c, &s, SOURCE_FIRST_EMA);
     float *weights = test_floats(unet_params(c.unet)->floats);
-    assert_false(source_weights(weights, &s, c.unet, true, &err));
+    assert_false(source_weights(weights, &s, c.unet, SOURCE_RAW, &err));
+    assert_int_equal(err.kind, ERR_USAGE);
+    int which;
+    assert_false(source_find_ema(&which, &s, 0.9999, &err));
     assert_int_equal(err.kind, ERR_USAGE);
     free(weights);
     /* no scheduler: diffusers' defaults */
@@ -133,7 +159,7 @@ static void without_our_own_files_it_is_a_pipeline(void **state)
     /* the network and its weights alone */
     s = open_in(&c, "pipeline/unet");
     assert_int_equal(s.kind, SOURCE_DIFFUSERS);
-    assert_weights(&c, &s, false);
+    assert_weights(&c, &s, SOURCE_FIRST_EMA);
     free_case(&c);
 }
 
@@ -268,6 +294,7 @@ int main(void)
     parallel_setup(0);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_is_its_latest_checkpoint),
+        cmocka_unit_test(averages_are_found_by_their_rate),
         cmocka_unit_test(without_our_own_files_it_is_a_pipeline),
         cmocka_unit_test(what_is_no_model_is_refused),
         cmocka_unit_test(a_file_of_a_model_names_its_folder),

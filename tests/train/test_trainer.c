@@ -15,7 +15,7 @@ static Config small_config(ModelConfig model)
     c.train.batch_size = c.train.micro_batch = 4;
     c.train.learning_rate = 2e-3;
     c.train.warmup_steps = 0;
-    c.train.ema_decay = 0.9;
+    c.train.ema_decay[0] = 0.9;
     c.train.ema_warmup = false;
     return c;
 }
@@ -54,7 +54,8 @@ static void assert_states_equal(Trainer *a, Trainer *b)
     assert_memory_equal(s->weights, t->weights, bytes);
     assert_memory_equal(s->adam_m, t->adam_m, bytes);
     assert_memory_equal(s->adam_v, t->adam_v, bytes);
-    assert_memory_equal(s->ema, t->ema, bytes);
+    assert_int_equal(s->emas, t->emas);
+    for (int i = 0; i < s->emas; i++) assert_memory_equal(s->ema[i], t->ema[i], bytes);
 }
 
 /* The gradient of to_k.bias is zero (softmax does not see what all keys share), so Adam divides
@@ -114,10 +115,10 @@ static void three_steps_are_pytorchs(void **state)
         TrainState *s = trainer_state(trainer);
         float *before = network_fixture(trainer_unet(trainer), &file, "before");
         memcpy(s->weights, before, floats_of(trainer) * sizeof *before);
-        memcpy(s->ema, before, floats_of(trainer) * sizeof *before);
+        memcpy(s->ema[0], before, floats_of(trainer) * sizeof *before);
         for (int step = 0; step < 3; step++) step_of_fixture(trainer, &file, step);
         assert_after(trainer, &file, "after", s->weights);
-        assert_after(trainer, &file, "ema", s->ema);
+        assert_after(trainer, &file, "ema", s->ema[0]);
         free(before);
         trainer_free(trainer);
         dataset_release(&set);
@@ -279,6 +280,35 @@ static void dropped_labels_train_the_last_row(void **state)
     assert_rows_trained(0.999999, false, true);
 }
 
+/* ---- averages ---- */
+
+static void averages_do_not_see_each_other(void **state)
+{
+    (void)state;
+    static const double rates[TRAIN_MAX_EMAS] = {0.9, 0, 0.99, 0.5};
+    Config several = small_config(network_rgb16());
+    several.train.emas = TRAIN_MAX_EMAS;
+    memcpy(several.train.ema_decay, rates, sizeof rates);
+    Dataset set = shapes(&several);
+    Trainer *all = new_trainer(&several, &set);
+    StepReport report;
+    for (int step = 0; step < 5; step++) trainer_step(all, &report);
+    size_t bytes = floats_of(all) * sizeof(float);
+    for (int i = 0; i < TRAIN_MAX_EMAS; i++) {
+        Config alone = several;
+        alone.train.emas = 1;
+        alone.train.ema_decay[0] = rates[i];
+        Trainer *one = new_trainer(&alone, &set);
+        for (int step = 0; step < 5; step++) trainer_step(one, &report);
+        assert_memory_equal(trainer_state(all)->weights, trainer_state(one)->weights, bytes);
+        assert_memory_equal(trainer_state(all)->ema[i], trainer_state(one)->ema[0], bytes);
+        trainer_free(one);
+    }
+    assert_memory_not_equal(trainer_state(all)->ema[0], trainer_state(all)->ema[3], bytes);
+    trainer_free(all);
+    dataset_release(&set);
+}
+
 /* ---- learning ---- */
 
 /* What the whole of this is for: nothing but images, noise and steps, and the loss falls. */
@@ -323,6 +353,8 @@ typedef struct {
 static Bad bad_new(void)
 {
     Bad b = {.config = small_config(network_rgb16()), .t = {1, 200, 700, 1000}};
+    b.config.train.emas = 2;
+    b.config.train.ema_decay[1] = 0.5;
     b.set = shapes(&b.config);
     return b;
 }
@@ -407,6 +439,7 @@ int main(void)
         cmocka_unit_test(threads_make_no_difference),
         cmocka_unit_test(seed_and_labels_make_a_difference),
         cmocka_unit_test(dropped_labels_train_the_last_row),
+        cmocka_unit_test(averages_do_not_see_each_other),
         cmocka_unit_test(eight_images_are_learnt_by_heart),
         cmocka_unit_test(a_bad_batch_is_not_applied),
         cmocka_unit_test(the_first_bad_block_is_named),
