@@ -293,9 +293,9 @@ static void help_is_complete(void **state)
         char *text;
         size_t size;
         FILE *to = open_memstream(&text, &size);
-        Option with_help[32];
+        Option with_help[64];
         OptionTable shown = *tables[i];
-        assert_true(shown.count <= 32);
+        assert_true(shown.count <= 64);
         for (size_t j = 0; j < shown.count; j++) {
             with_help[j] = shown.options[j];
             if (!with_help[j].help) with_help[j].help = "words";
