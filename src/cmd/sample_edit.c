@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     INPAINT_STEPS = 250, /* RePaint's, as the next two */
@@ -109,6 +110,21 @@ static bool open_inpainting(SampleEdit *edit, size_t size, const Config *config,
     return edit->fill && read_mask(edit, config, err);
 }
 
+/* Image i is drawn of class i where nothing is said: right for many images, but not for ways
+ * between two, nor for a way up that another command is to come down. */
+static bool check_class(const SampleOptions *o, const Config *config, Err *err)
+{
+    bool one_way = o->encode || o->interpolate[0];
+    int classes = config_classes(config);
+    if (!one_way || classes == 0 || o->guidance == 0.0) return true;
+    if (o->classes && strcmp(o->classes, "all") != 0 && !strchr(o->classes, ',')) return true;
+    return err_set(
+        err, ERR_USAGE,
+        "--%s goes one way, and the model draws %d classes; say with --class K which one "
+        "it is to be, or with --guidance 0 none",
+        o->encode ? "encode" : "interpolate", classes);
+}
+
 bool sample_edit_open(SampleEdit *edit, const SampleOptions *o, const Config *config, Err *err)
 {
     static const char *const names[] = {"", "init", "inpaint", "encode", "interpolate"};
@@ -116,6 +132,7 @@ bool sample_edit_open(SampleEdit *edit, const SampleOptions *o, const Config *co
     const char *const images[] = {NULL, o->init, o->inpaint, o->encode, o->interpolate[0]};
     *edit = (SampleEdit){.kind = kind_of(o), .options = o};
     if (edit->kind == EDIT_NONE) return true;
+    if (!check_class(o, config, err)) return false;
     size_t size = (size_t)m->height * (size_t)m->width * (size_t)m->channels;
     const char *name = names[edit->kind];
     Fit fit = choose_fit(o, config);

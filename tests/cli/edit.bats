@@ -394,3 +394,42 @@ under_mask() { # FILE CONDITION [white]
     refuses 3 "--interpolate" "none.png" -- sample --interpolate "$a" none.png -o x.png
     [ ! -e x.png ]
 }
+
+@test "a model with classes: --encode and --interpolate are told which" {
+    train --set data.labels=true --set model.num_classes=9 --set train.steps=20 --out classes
+    local model=(--model classes --steps 20)
+    for action in "--encode $a -o x.npy" "--interpolate $a given/000001.png -o x.npy"; do
+        # shellcheck disable=SC2086 # words
+        refuses 2 "--class K" "8 classes" -- sample "${model[@]}" $action
+        # shellcheck disable=SC2086 # words
+        refuses 2 "--class K" -- sample "${model[@]}" $action --class 1,2
+        # shellcheck disable=SC2086 # words
+        refuses 2 "--class K" -- sample "${model[@]}" $action --class all
+    done
+    # guided as well, and of no class
+    for options in "--class 3" "--class 3 --guidance 2" "--guidance 0"; do
+        # shellcheck disable=SC2086 # words
+        sample "${model[@]}" --encode "$a" $options --refine 6 -o x_T.npy
+        # shellcheck disable=SC2086 # words
+        sample "${model[@]}" --noise x_T.npy --sampler ddim $options -o back.npy
+        less 45 "$(psnr_of back.npy given.npy)"
+    done
+    sample "${model[@]}" --interpolate "$a" given/000001.png --class 3 --by inversion -n 3 -o x.npy
+    image_of x.npy 2 >last
+    image_of given.npy 1 >given.1
+    less "$(difference last given.1)" 1
+    # what is made of one image in many ways is of many classes, as other samples are
+    sample "${model[@]}" --init "$a" -n 2 -o x.npy
+}
+
+@test "a model that learned its variance: all of it works" {
+    bitmap mask.bmp 8 8 "y >= 4 ? 255 : 0"
+    train --set diffusion.variance=learned_range --set diffusion.loss=hybrid --set train.steps=3 \
+        --out learned
+    sample --model learned --encode "$a" -o x_T.npy
+    sample --model learned --noise x_T.npy --sampler ddim --steps 20 -o back.npy
+    less 40 "$(psnr_of back.npy given.npy)"
+    sample --model learned --inpaint "$a" --mask mask.bmp --resample 2 -o x.npy
+    sample --model learned --init "$a" -o x.npy
+    sample --model learned --interpolate "$a" given/000001.png -o x.npy
+}
