@@ -20,9 +20,10 @@ size_t memory_round(size_t bytes)
 static void *allocate(size_t bytes)
 {
     if (bytes < HUGE_PAGE) return aligned_alloc(MEMORY_ALIGN, bytes);
-    void *block = aligned_alloc(HUGE_PAGE, bytes);
+    void *block; /* not aligned_alloc(), which wants whole pages in C11 */
+    if (posix_memalign(&block, HUGE_PAGE, bytes) != 0) return NULL;
 #ifdef MADV_HUGEPAGE
-    if (block) madvise(block, bytes, MADV_HUGEPAGE);
+    madvise(block, bytes, MADV_HUGEPAGE);
 #endif
     return block;
 }
