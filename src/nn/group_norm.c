@@ -98,15 +98,24 @@ static void each_chunk(NormChunkwise *pass, const NormJob *j, size_t image)
     for (size_t task = start; task < end; task++) pass(j, task);
 }
 
+static void one_image(const NormPasses *passes, const NormJob *j, size_t image)
+{
+    if (passes->before) passes->before(j, image);
+    if (passes->first) each_chunk(passes->first, j, image);
+    if (passes->between) passes->between(j, image);
+    if (passes->second) each_chunk(passes->second, j, image);
+}
+
+/* Threads that share images start in each_chunk: inside of another region, even one of a single
+ * thread, OpenMP would make them anew each time. */
 void norm_each_image(const NormPasses *passes, const NormJob *j)
 {
-#pragma omp parallel for schedule(static) if (j->e.threads && !j->e.share_images)
-    for (size_t image = 0; image < j->e.n; image++) {
-        if (passes->before) passes->before(j, image);
-        if (passes->first) each_chunk(passes->first, j, image);
-        if (passes->between) passes->between(j, image);
-        if (passes->second) each_chunk(passes->second, j, image);
+    if (j->e.share_images) {
+        for (size_t image = 0; image < j->e.n; image++) one_image(passes, j, image);
+        return;
     }
+#pragma omp parallel for schedule(static) if (j->e.threads)
+    for (size_t image = 0; image < j->e.n; image++) one_image(passes, j, image);
 }
 
 /* ---- rows ---- */
