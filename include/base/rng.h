@@ -28,6 +28,8 @@ typedef enum {
     RNG_SAMPLER_NOISE, /* the noise of a sampling step; step holds the original t */
     RNG_SHAPES,        /* the procedural data set; image holds the index of the image */
     RNG_LABEL_DROPOUT, /* whether a training image's class is withheld */
+    RNG_SPLIT,         /* which images are held out of training */
+    RNG_VALIDATION,    /* epsilon of a validation image; step holds 0 */
     RNG_KNOWN,         /* noise of what is known of an image; step holds the original t */
     RNG_JUMP,          /* noise of a jump up the chain; step holds the original t it leads to */
 } RngStream;

@@ -23,6 +23,10 @@
 bool dataset_open(Dataset *set, const DataConfig *config, DatasetPart part, int height, int width,
                   int channels, Err *err);
 
+/* Refuse data that has no test part of its own, so that both parts are the same images: ERR_USAGE.
+ */
+bool dataset_check_test(const DataConfig *config, Err *err);
+
 /*
  * Where config->path is: as it stands (absolute or from the current folder), else under the folder
  * $DDPM_DATA, else under `share`/data (NULL: not looked at); there a leading `data/` of the path is

@@ -29,8 +29,9 @@ typedef struct {
     double ema_decay[TRAIN_MAX_EMAS]; /* their decays, no two the same */
     bool ema_warmup;                  /* the decay of update n is at most (1 + n) / (10 + n) */
     uint64_t seed;
-    int max_bad_steps;                             /* in a row, before training stops as diverged */
-    int log_every, sample_every, checkpoint_every; /* steps; 0: never on the way */
+    int max_bad_steps; /* in a row, before training stops as diverged */
+    int log_every, validate_every, sample_every, checkpoint_every; /* steps; 0: not on the way */
+    int validate_images;
     int keep_checkpoints, keep_every;
 } TrainConfig;
 
@@ -83,8 +84,9 @@ SamplerConfig config_sampler(const Config *config);
 /* Refuse what each key allows alone but not all of them together. ERR_USAGE. */
 bool config_check(const Config *config, Err *err);
 
-/* The path of the first key of data, model or diffusion whose values differ, or NULL: on resume
- * these may not change. */
+/* The path of the first key that may not change on resume and whose values differ, or NULL: those
+ * of data, model and diffusion, but for data.validation where no image is held out of training, and
+ * what decides which images are, and what the rows of the class embedding mean. */
 const char *config_frozen_difference(const Config *a, const Config *b);
 
 /* Where the config `name` is: as it stands, or, if it is a bare file name, in configs/ and in the

@@ -14,7 +14,7 @@ typedef enum {
     KEY_BOOL,    /* bool */
     KEY_INT,     /* int */
     KEY_SEED,    /* uint64_t, at most 2^53: exact as a JSON number */
-    KEY_NUMBER,  /* double */
+    KEY_NUMBER,  /* double; where there are `names`, each may stand for its place in them */
     KEY_TEXT,    /* char[most] */
     KEY_CHOICE,  /* an enum, by `names` */
     KEY_INTS,    /* int[most], the count as an int at `also` */

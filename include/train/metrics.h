@@ -11,12 +11,21 @@
  *                           the updates (train/ema.h)
  *     bad_steps             that were not applied
  *     images_per_s
+ *
+ * and of each validation a line of its own (train/validation.h), with the step and images done so
+ * far and
+ *
+ *     validation_loss, validation_loss_standard_error
+ *     validation_loss_by_quarter_of_t, validation_loss_standard_error_by_quarter_of_t  [4] each
+ *     validation_noise_mse, ...   the same four of the predicted noise, whatever is trained
+ *     validation_images     how many they are means of
+ *     ema_decay             of the EMA that is looked at
  */
 #ifndef DDPM_TRAIN_METRICS_H
 #define DDPM_TRAIN_METRICS_H
 
 #include "base/file.h"
-#include "train/trainer.h"
+#include "train/validation.h"
 
 typedef struct {
     FileLog log;
@@ -37,5 +46,9 @@ void metrics_add(Metrics *metrics, const StepReport *report);
 /* Write the line of the steps that were added; state is after the last of them. */
 bool metrics_write(Metrics *metrics, const StepReport *last, const TrainState *state,
                    const TrainConfig *config, double now, Err *err);
+
+/* Write the line of a validation after the step that `state` is at. */
+bool metrics_write_validation(Metrics *metrics, const Validation *validation,
+                              const TrainState *state, const TrainConfig *config, Err *err);
 
 #endif

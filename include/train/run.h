@@ -34,9 +34,10 @@ typedef struct {
 typedef enum { RUN_DONE, RUN_STOPPED, RUN_OUT_OF_TIME } RunEnd;
 
 typedef struct {
-    double max_seconds; /* 0: no limit */
-    bool replace;       /* the run that the folder holds; it is gone once the new one has a
-                         * checkpoint, and back in its place if that never happens */
+    double max_seconds;        /* 0: no limit */
+    const Dataset *validation; /* looked at each train.validate_every steps; NULL or empty: none */
+    bool replace;              /* the run that the folder holds; it is gone once the new one has a
+                                * checkpoint, and back in its place if that never happens */
 } RunOptions;
 
 /* Train from trainer_state's step to config->train.steps in the folder, which is made if need be.

@@ -48,6 +48,26 @@ TrainState *trainer_state(Trainer *trainer);
 
 void trainer_step(Trainer *trainer, StepReport *report);
 
+/* Which quarter of 1..T an entry (t - 1) is in. */
+int trainer_quarter(int entry, int T);
+
+/* The images of a micro-batch, to be filled in: x_0 and epsilon [size] each, their entries (t - 1)
+ * and classes; and what trainer_evaluate makes of them. What is in it is gone after each step. */
+typedef struct {
+    size_t size;
+    float *x_0, *epsilon;
+    int *entry;
+    int32_t *labels;
+    const double *loss, *noise_error;
+} TrainerBatch;
+
+TrainerBatch trainer_batch(Trainer *trainer);
+
+/* Put the first `n` images of the trainer's batch to the network with these weights, without
+ * dropout: the loss of each, and the mean squared error of the noise that follows from what the
+ * network predicts. Changes nothing that steps depend on. */
+void trainer_evaluate(Trainer *trainer, const float *weights, int n);
+
 /* For tests: the batch given outright instead of drawn. x_0 and epsilon [batch,h,w,c], t [batch],
  * 1-based. */
 void trainer_step_on(Trainer *trainer, StepReport *report, const float *x_0, const float *epsilon,

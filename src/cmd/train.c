@@ -8,8 +8,8 @@
 #include "cmd/interrupt.h"
 #include "cmd/progress.h"
 #include "cmd/train_options.h"
-#include "data/dataset_open.h"
 #include "train/checkpoint.h"
+#include "train/datasets.h"
 #include "train/run.h"
 #include "train/source.h"
 
@@ -23,7 +23,7 @@ typedef struct {
     char name[FILE_PATH];       /* the config's file name, or the checkpoint's folder */
     char folder[FILE_PATH];     /* of the run */
     char checkpoint[FILE_PATH]; /* to go on from; empty: a new run */
-    Dataset set;
+    Datasets sets;
     Trainer *trainer;
     Progress progress;
     double loss;          /* smoothed, for people */
@@ -185,23 +185,6 @@ static bool choose(Train *t, Err *err)
 
 /* ---- data, memory, weights ---- */
 
-/* A row too many would be drawn from without having been trained. */
-static bool check_labels(const Train *t, Err *err)
-{
-    const Config *c = &t->config;
-    int classes = t->set.classes;
-    if (!c->data.labels || classes == config_classes(c)) return true;
-    if (c->train.label_dropout > 0)
-        return err_set(err, ERR_USAGE,
-                       "model.num_classes = %d, but the data has %d classes: with "
-                       "train.label_dropout = %g it has to be %d classes + 1 row for no class = %d",
-                       c->model.num_classes, classes, c->train.label_dropout, classes, classes + 1);
-    return err_set(err, ERR_USAGE,
-                   "model.num_classes = %d, but the data has %d classes: it has to be %d, as "
-                   "train.label_dropout = 0 leaves no row for no class",
-                   c->model.num_classes, classes, classes);
-}
-
 /* What changes the function that weights compute, though not their shapes. */
 static bool same_function(const ModelConfig *from, const ModelConfig *to, const char *init,
                           Err *err)
@@ -255,12 +238,8 @@ static bool init_weights(Train *t, Err *err)
 
 static bool prepare(Train *t, Err *err)
 {
-    const ModelConfig *m = &t->config.model;
-    if (!dataset_open(&t->set, &t->config.data, DATASET_TRAIN, m->height, m->width, m->channels,
-                      err) ||
-        !check_labels(t, err))
-        return false;
-    t->trainer = trainer_new(&t->config, &t->set, err);
+    if (!datasets_open(&t->sets, &t->config, err)) return false;
+    t->trainer = trainer_new(&t->config, &t->sets.train, err);
     if (!t->trainer) return false;
     if (!t->checkpoint[0]) return init_weights(t, err);
     const ParamTable *table = unet_params(trainer_unet(t->trainer));
@@ -269,18 +248,31 @@ static bool prepare(Train *t, Err *err)
 
 /* ---- what is seen ---- */
 
+static void describe_validation(FILE *to, const Train *t)
+{
+    const TrainConfig *c = &t->config.train;
+    int there = t->sets.validation.count, used = c->validate_images;
+    char images[DESCRIBE_NUMBER], all[DESCRIBE_NUMBER];
+    if (there == 0) return;
+    fprintf(to, "validation each %d steps on %s of %s images%s\n", c->validate_every,
+            describe_count(images, (uint64_t)(used < there ? used : there)),
+            describe_count(all, (uint64_t)there),
+            data_holds_out(&t->config.data) ? ", which are not trained on" : "");
+}
+
 static bool describe(FILE *to, const Train *t, Err *err)
 {
-    size_t bytes, image = (size_t)t->set.height * (size_t)t->set.width * (size_t)t->set.channels;
+    const Dataset *set = &t->sets.train;
+    size_t bytes, image = (size_t)set->height * (size_t)set->width * (size_t)set->channels;
     char images[DESCRIBE_NUMBER];
     if (!trainer_memory(&bytes, &t->config, err)) return false;
-    bytes += (size_t)t->set.count * image;
+    bytes += ((size_t)set->count + (size_t)t->sets.validation.count) * image;
     fprintf(to, "%s: ", t->name);
     describe_network(to, trainer_unet(t->trainer));
     fprintf(to, "%s images of %dx%dx%d, batches of %d in micro-batches of %d, %.0f MiB of memory\n",
-            describe_count(images, (uint64_t)t->set.count), t->set.height, t->set.width,
-            t->set.channels, t->config.train.batch_size, trainer_micro_batch(&t->config),
-            (double)bytes / 1048576);
+            describe_count(images, (uint64_t)set->count), set->height, set->width, set->channels,
+            t->config.train.batch_size, trainer_micro_batch(&t->config), (double)bytes / 1048576);
+    describe_validation(to, t);
     fflush(to);
     return true;
 }
@@ -395,8 +387,10 @@ static int run(Train *t, Err *err)
     interrupt_install();
     progress_init(&t->progress, "train", "steps", (long)first, t->config.train.steps,
                   t->options.quiet);
-    RunOptions options = {t->options.max_seconds,
-                          t->options.overwrite && !t->checkpoint[0] && run_exists(t->folder)};
+    RunOptions options = {.max_seconds = t->options.max_seconds,
+                          .validation = &t->sets.validation,
+                          .replace =
+                              t->options.overwrite && !t->checkpoint[0] && run_exists(t->folder)};
     bool ok = run_train(&end, t->trainer, &t->config, t->folder, options, &observer, err);
     progress_release(&t->progress);
     return ok ? ended(t, end) : command_fail("train", err);
@@ -423,6 +417,6 @@ int cmd_train(int argc, char **argv)
     }
     int code = start(&t, &err);
     trainer_free(t.trainer);
-    dataset_release(&t.set);
+    datasets_release(&t.sets);
     return code;
 }

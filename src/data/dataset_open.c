@@ -164,3 +164,31 @@ bool dataset_open(Dataset *set, const DataConfig *config, DatasetPart part, int 
     if (!done) dataset_release(set);
     return done;
 }
+
+/* As the readers have it. */
+static bool has_test(DataFormat format, const char *path)
+{
+    char train[FILE_PATH], test[FILE_PATH];
+    Err ignored;
+    switch (format) {
+    case DATA_CIFAR10:
+        return file_is_folder(path);
+    case DATA_FOLDER:
+        return file_path(train, &ignored, "%s/train", path) && file_is_folder(train) &&
+               file_path(test, &ignored, "%s/test", path) && file_is_folder(test);
+    default:
+        return format != DATA_NPY;
+    }
+}
+
+bool dataset_check_test(const DataConfig *config, Err *err)
+{
+    char path[FILE_PATH] = "";
+    if (config->format != DATA_SHAPES && !dataset_find(path, sizeof path, config, DDPM_SHARE, err))
+        return false;
+    if (has_test(config->format, path)) return true;
+    return err_set(err, ERR_USAGE,
+                   "data.validation = test, but %s has no test part beside the training images%s; "
+                   "hold some of them out, such as data.validation = 0.05",
+                   path, config->format == DATA_FOLDER ? " (folders train and test)" : "");
+}

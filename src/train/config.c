@@ -1,6 +1,6 @@
 /*
  * A value out of range is refused where it is read, by the table; what concerns two keys or more is
- * refused by config_check, after all of --set.
+ * refused by config_check (config_check.c), after all of --set.
  */
 #include "train/config.h"
 
@@ -27,6 +27,10 @@ static const Key keys[] = {
      .help = "train with the images' classes (see model.num_classes)"},
     {"data.fit", KEY_CHOICE, offsetof(Config, data.fit), .flags = KEY_NULLABLE, .names = fit_names,
      .help = "how images of another size are let in; null: they are an error"},
+    {"data.validation", KEY_NUMBER, offsetof(Config, data.validation), .min = 0, .max = 1,
+     .flags = KEY_NULLABLE | KEY_ABOVE_MIN | KEY_BELOW_MAX, .names = validation_names,
+     .help = "the images to judge by: null (none), the test part, or a part of the training "
+             "images, held out"},
 
     {"model.image_size", KEY_SIZE, offsetof(Config, model.height), offsetof(Config, model.width),
      .min = 1, .max = MAX_SIDE, .most = 2, .help = "pixels"},
@@ -119,6 +123,10 @@ static const Key keys[] = {
      .max = INFINITY, .help = "steps with a loss or gradient not finite, in a row, that stop it"},
     {"train.log_every", KEY_INT, offsetof(Config, train.log_every), .min = 1, .max = INFINITY,
      .help = "steps between lines of metrics.jsonl"},
+    {"train.validate_every", KEY_INT, offsetof(Config, train.validate_every), .min = 0,
+     .max = INFINITY, .help = "steps between looks at data.validation; 0: none"},
+    {"train.validate_images", KEY_INT, offsetof(Config, train.validate_images), .min = 1,
+     .max = 1 << 24, .help = "images of it that are looked at; all if there are fewer"},
     {"train.sample_every", KEY_INT, offsetof(Config, train.sample_every), .min = 0, .max = INFINITY,
      .help = "steps between grids of samples; 0: none"},
     {"train.checkpoint_every", KEY_INT, offsetof(Config, train.checkpoint_every), .min = 0,
@@ -174,6 +182,8 @@ Config config_default(void)
                   .ema_warmup = true,
                   .max_bad_steps = 10,
                   .log_every = 10,
+                  .validate_every = 1000,
+                  .validate_images = 1000,
                   .sample_every = 1000,
                   .checkpoint_every = 1000,
                   .keep_checkpoints = 3},
@@ -366,115 +376,20 @@ Json *config_write(const Config *config)
     return json;
 }
 
+/* The images that training sees are the same with and without the test part. */
+static bool trains_on_all(const Config *a, const Config *b)
+{
+    return !data_holds_out(&a->data) && !data_holds_out(&b->data);
+}
+
 const char *config_frozen_difference(const Config *a, const Config *b)
 {
     for (size_t i = 0; i < KEYS; i++) {
         if (in_section(&keys[i], "train") || in_section(&keys[i], "sample")) continue;
+        if (strcmp(keys[i].path, "data.validation") == 0 && trains_on_all(a, b)) continue;
         if (!key_equal(&keys[i], a, b)) return keys[i].path;
     }
-    /* the last row means another thing */
-    return config_classes(a) != config_classes(b) ? "train.label_dropout" : NULL;
-}
-
-/* ----------------------------------------------------------------------------------- checking --
- */
-
-static bool check_data(const Config *c, Err *err)
-{
-    const char *format = data_format_names[c->data.format];
-    if (c->data.format != DATA_SHAPES && !c->data.path[0])
-        return err_set(err, ERR_USAGE,
-                       "data.path is needed for data.format = %s: name the folder or file of the "
-                       "images (only `shapes` needs none)",
-                       format);
-    if (c->model.channels == 2)
-        return err_set(err, ERR_USAGE, "model.channels = 2: images are grey (1) or colour (3)");
-    return true;
-}
-
-static bool check_classes(const Config *c, Err *err)
-{
-    if (!c->data.labels && c->model.num_classes > 0)
-        return err_set(err, ERR_USAGE,
-                       "model.num_classes = %d needs the images' classes: data.labels = true",
-                       c->model.num_classes);
-    if (c->data.labels && config_classes(c) < 1)
-        return err_set(err, ERR_USAGE,
-                       "data.labels = true and model.num_classes = %d: it has to be the number of "
-                       "the classes%s",
-                       c->model.num_classes,
-                       c->train.label_dropout > 0
-                           ? ", and one more, which stands for no class (train.label_dropout)"
-                           : "");
-    return true;
-}
-
-int config_classes(const Config *c)
-{
-    bool drops = c->data.labels && c->train.label_dropout > 0;
-    return drops && c->model.num_classes > 0 ? c->model.num_classes - 1 : c->model.num_classes;
-}
-
-static bool check_training(const Config *c, Err *err)
-{
-    const TrainConfig *t = &c->train;
-    if (t->learning_rate_decay != RATE_CONSTANT && t->warmup_steps >= t->steps)
-        return err_set(err, ERR_USAGE,
-                       "train.learning_rate_decay = %s: train.warmup_steps = %d leaves none of "
-                       "train.steps = %d to fall over",
-                       rate_decay_names[t->learning_rate_decay], t->warmup_steps, t->steps);
-    if (t->learning_rate * t->weight_decay >= 1)
-        return err_set(err, ERR_USAGE,
-                       "train.weight_decay = %g: each step would take train.learning_rate * "
-                       "train.weight_decay = %g of the weights, which is all of them; make it "
-                       "smaller, such as 0.01",
-                       t->weight_decay, t->learning_rate * t->weight_decay);
-    for (int i = 0; i < t->emas; i++)
-        for (int j = 0; j < i; j++)
-            if (t->ema_decay[i] == t->ema_decay[j])
-                return err_set(err, ERR_USAGE,
-                               "train.ema_decay[%d] = %g is there already; leave it out", i,
-                               t->ema_decay[i]);
-    return true;
-}
-
-static bool check_steps(const Config *c, Err *err)
-{
-    if (c->sample.steps > c->diffusion.timesteps)
-        return err_set(err, ERR_USAGE,
-                       "sample.steps = %d is more than the diffusion.timesteps = %d there are",
-                       c->sample.steps, c->diffusion.timesteps);
-    return true;
-}
-
-int config_sample_steps(const Config *c, SamplerKind kind)
-{
-    int T = c->diffusion.timesteps;
-    if (c->sample.steps > 0 && kind == c->sample.sampler) return c->sample.steps;
-    return kind == SAMPLER_DDPM || T < 50 ? T : 50;
-}
-
-SamplerConfig config_sampler(const Config *c)
-{
-    return (SamplerConfig){.kind = c->sample.sampler,
-                           .steps = config_sample_steps(c, c->sample.sampler),
-                           .variance = c->diffusion.variance,
-                           .prediction = c->diffusion.prediction,
-                           .clip = c->sample.clip,
-                           .learned_variance = c->diffusion.variance == VARIANCE_LEARNED_RANGE,
-                           .channels = c->model.channels,
-                           .seed = c->train.seed};
-}
-
-static bool check_sampler(const Config *c, Err *err)
-{
-    SamplerConfig sampler = config_sampler(c);
-    return sampler_check(&sampler, &c->diffusion, err) || err_prefix(err, "sample.sampler");
-}
-
-bool config_check(const Config *c, Err *err)
-{
-    return check_data(c, err) && check_classes(c, err) && check_training(c, err) &&
-           model_config_check(&c->model, true, err) && schedule_check(&c->diffusion, err) &&
-           loss_check(&c->diffusion, err) && check_steps(c, err) && check_sampler(c, err);
+    /* the last row would mean another thing; other images would be held out */
+    if (config_classes(a) != config_classes(b)) return "train.label_dropout";
+    return data_holds_out(&a->data) && a->train.seed != b->train.seed ? "train.seed" : NULL;
 }

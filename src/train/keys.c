@@ -50,7 +50,8 @@ static void choices_text(char *out, size_t size, const Key *key)
 {
     const char *separator = "";
     size_t used = 0;
-    for (int i = 0; key->names[i]; i++) {
+    *out = '\0';
+    for (int i = 0; key->names && key->names[i]; i++) {
         if (!*key->names[i] || used >= size) continue;
         used += (size_t)snprintf(out + used, size - used, "%s%s", separator, key->names[i]);
         separator = ", ";
@@ -102,7 +103,8 @@ void key_wanted(char *out, size_t size, const Key *key)
         snprintf(out, size, "%s, or [height, width]", number);
         break;
     default:
-        snprintf(out, size, "%s", number);
+        choices_text(choices, sizeof choices, key);
+        snprintf(out, size, *choices ? "%s, or %s" : "%s", number, choices);
         break;
     }
     size_t used = strlen(out);
@@ -117,6 +119,10 @@ void key_limits(char *out, size_t size, const Key *key)
         snprintf(out, size, "%s", "");
     else
         range_text(out, size, key);
+    size_t used = strlen(out);
+    if (key->type != KEY_NUMBER || !key->names || used + 3 > size) return;
+    strcpy(out + used, ", ");
+    choices_text(out + used + 2, size - used - 2, key);
 }
 
 /* ------------------------------------------------------------------------------------ reading --
@@ -239,6 +245,16 @@ static bool read_size(int *height, int *width, const Key *key, const Json *value
     return true;
 }
 
+static bool read_named_number(double *out, const Key *key, bool null, const Json *value, Err *err)
+{
+    int place = 0;
+    bool named = key->names && json_type(value) == JSON_STRING;
+    if (!null && !named) return read_number(out, key, -1, value, err);
+    if (named && !read_choice(&place, key, value, err)) return false;
+    *out = place;
+    return true;
+}
+
 bool key_read(void *base, const Key *key, const Json *value, Err *err)
 {
     void *to = (char *)base + key->offset, *also = (char *)base + key->also;
@@ -258,7 +274,7 @@ bool key_read(void *base, const Key *key, const Json *value, Err *err)
         *(uint64_t *)to = (uint64_t)number;
         return true;
     case KEY_NUMBER:
-        return read_number(to, key, -1, value, err);
+        return read_named_number(to, key, null, value, err);
     case KEY_TEXT:
         return read_text(to, key, value, err);
     case KEY_CHOICE:
@@ -283,6 +299,16 @@ static void write_choice(Json *object, const char *name, const Key *key, int val
         json_set_string(object, name, key->names[value]);
     else
         json_set_null(object, name);
+}
+
+static void write_number(Json *object, const char *name, const Key *key, double value)
+{
+    for (int i = 0; key->names && key->names[i]; i++)
+        if (value == i) {
+            write_choice(object, name, key, i);
+            return;
+        }
+    json_set_number(object, name, value);
 }
 
 static void write_size(Json *object, const char *name, int height, int width)
@@ -330,7 +356,7 @@ void key_write(Json *object, const char *name, const Key *key, const void *base)
         json_set_number(object, name, (double)*(const uint64_t *)at);
         break;
     case KEY_NUMBER:
-        json_set_number(object, name, *(const double *)at);
+        write_number(object, name, key, *(const double *)at);
         break;
     case KEY_TEXT:
         json_set_string(object, name, at);

@@ -4,6 +4,7 @@
 #include "train/ema.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,19 +85,25 @@ void metrics_add(Metrics *m, const StepReport *report)
         }
 }
 
+static void set_quarters(Json *json, const char *key, const double quarters[LOSS_QUARTERS])
+{
+    Json *list = json_new_list();
+    for (int q = 0; q < LOSS_QUARTERS; q++) json_add_number(list, quarters[q]);
+    json_set(json, key, list);
+}
+
 /* A number that JSON cannot hold (a mean of nothing) becomes null. */
 static Json *line_json(const Metrics *m, const StepReport *last, const TrainState *state,
                        const TrainConfig *config, double now)
 {
-    Json *json = json_new_object(), *quarters = json_new_list(), *shares = json_new_list();
+    Json *json = json_new_object(), *shares = json_new_list();
     int good = m->steps - m->bad;
-    double seconds = now - m->start;
+    double seconds = now - m->start, quarters[LOSS_QUARTERS];
     json_set_number(json, "step", (double)state->step);
     json_set_number(json, "images", (double)state->images);
     json_set_number(json, "loss", m->loss / good);
-    for (int q = 0; q < LOSS_QUARTERS; q++)
-        json_add_number(quarters, m->quarter_loss[q] / m->quarter_steps[q]);
-    json_set(json, "loss_by_quarter_of_t", quarters);
+    for (int q = 0; q < LOSS_QUARTERS; q++) quarters[q] = m->quarter_loss[q] / m->quarter_steps[q];
+    set_quarters(json, "loss_by_quarter_of_t", quarters);
     json_set_number(json, "grad_norm", m->grad_norm / good);
     json_set_number(json, "learning_rate", last->learning_rate);
     for (int i = 0; i < config->emas; i++)
@@ -108,17 +115,48 @@ static Json *line_json(const Metrics *m, const StepReport *last, const TrainStat
     return json;
 }
 
-bool metrics_write(Metrics *m, const StepReport *last, const TrainState *state,
-                   const TrainConfig *config, double now, Err *err)
+/* `json` is freed. */
+static bool write_line(Metrics *m, Json *json, Err *err)
 {
     char *text;
-    if (m->steps == 0) return true;
-    Json *json = line_json(m, last, state, config, now);
     bool ok = json_print(&text, json, JSON_COMPACT, err);
     json_free(json);
     if (!ok) return false;
     ok = file_log_line(&m->log, text, err);
     free(text);
+    return ok;
+}
+
+bool metrics_write(Metrics *m, const StepReport *last, const TrainState *state,
+                   const TrainConfig *config, double now, Err *err)
+{
+    if (m->steps == 0) return true;
+    bool ok = write_line(m, line_json(m, last, state, config, now), err);
     restart(m, now);
     return ok;
+}
+
+static void set_mean(Json *json, const char *name, const ValidationMean *mean)
+{
+    static const char *const endings[] = {"", "_standard_error", "_by_quarter_of_t",
+                                          "_standard_error_by_quarter_of_t"};
+    char keys[4][64];
+    for (int i = 0; i < 4; i++) snprintf(keys[i], sizeof keys[i], "%s%s", name, endings[i]);
+    json_set_number(json, keys[0], mean->mean);
+    json_set_number(json, keys[1], mean->error);
+    set_quarters(json, keys[2], mean->quarter_mean);
+    set_quarters(json, keys[3], mean->quarter_error);
+}
+
+bool metrics_write_validation(Metrics *m, const Validation *v, const TrainState *state,
+                              const TrainConfig *config, Err *err)
+{
+    Json *json = json_new_object();
+    json_set_number(json, "step", (double)state->step);
+    json_set_number(json, "images", (double)state->images);
+    set_mean(json, "validation_loss", &v->loss);
+    set_mean(json, "validation_noise_mse", &v->noise);
+    json_set_number(json, "validation_images", v->images);
+    json_set_number(json, "ema_decay", config->ema_decay[0]);
+    return write_line(m, json, err);
 }

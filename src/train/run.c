@@ -120,10 +120,12 @@ typedef struct {
     const RunObserver *observer;
     double start, max_seconds;
     double step_seconds, save_seconds; /* of the last step and the last checkpoint */
-    uint64_t saved, drawn, remarked;   /* the steps of the last checkpoint, grid, remark */
+    double validation_seconds;
+    uint64_t saved, drawn, validated, remarked; /* the steps of the last of each */
     bool ever_saved, replaces;
     Metrics metrics;
     Generator generator;
+    const Dataset *validation;
     float *images; /* [sample.count,h,w,c] of a grid */
 } Run;
 
@@ -245,6 +247,40 @@ static bool prepare_grids(Run *r, Err *err)
     return r->images != NULL;
 }
 
+/* ---- validation ---- */
+
+static bool stops_run(void *context)
+{
+    return stops(context);
+}
+
+static void remark_validation(const Run *r, const Validation *v)
+{
+    char text[320], rate[EMA_RATE_TEXT];
+    const double *q = v->loss.quarter_mean;
+    if (!r->observer->remark) return;
+    snprintf(text, sizeof text,
+             "validation after %" PRIu64 " steps, EMA %s, %d images: loss %.4g +- %.2g, by quarter "
+             "of t %.4g, %.4g, %.4g, %.4g",
+             r->state->step, ema_rate_text(rate, r->config->train.ema_decay[0]), v->images,
+             v->loss.mean, v->loss.error, q[0], q[1], q[2], q[3]);
+    r->observer->remark(r->observer->context, text);
+}
+
+/* One that is stopped leaves no line. */
+static bool validate(Run *r, Err *err)
+{
+    Validation v;
+    if (!r->validation || r->validated == r->state->step ||
+        !validation_run(&v, r->trainer, r->config, r->validation, stops_run, r))
+        return true;
+    r->validated = r->state->step;
+    r->validation_seconds = v.seconds;
+    remark_validation(r, &v);
+    remark_early(r);
+    return metrics_write_validation(&r->metrics, &v, r->state, &r->config->train, err);
+}
+
 /* ---- the loop ---- */
 
 static bool is_due(uint64_t step, int every)
@@ -285,7 +321,7 @@ static bool one_step(Run *r, Err *err)
 
 static bool out_of_time(const Run *r)
 {
-    double needed = r->step_seconds + r->save_seconds;
+    double needed = r->step_seconds + r->save_seconds + r->validation_seconds;
     return r->max_seconds > 0 && clock_seconds() - r->start + 1.2 * needed > r->max_seconds;
 }
 
@@ -299,12 +335,19 @@ static bool loop(Run *r, RunEnd *end, Err *err)
             return save(r, err);
         }
         if (!one_step(r, err)) return false;
+        if (is_due(r->state->step, c->validate_every) && !validate(r, err)) return false;
         if (is_due(r->state->step, c->checkpoint_every) && !save(r, err)) return false;
         if (is_due(r->state->step, c->sample_every)) draw_grid(r);
     }
-    if (!save(r, err)) return false;
+    if (!validate(r, err) || !save(r, err)) return false;
     draw_grid(r);
     return true;
+}
+
+/* The set to look at, if there is any. */
+static const Dataset *validation_of(const Config *config, const Dataset *set)
+{
+    return set && set->count > 0 && config->train.validate_every > 0 ? set : NULL;
 }
 
 static bool write_config(const Run *r, Err *err)
@@ -334,6 +377,7 @@ bool run_train(RunEnd *end, Trainer *trainer, const Config *config, const char *
              .observer = observer,
              .start = clock_seconds(),
              .max_seconds = options.max_seconds,
+             .validation = validation_of(config, options.validation),
              .replaces = options.replace};
     r.metrics.log.descriptor = -1;
     r.saved = r.state->step;

@@ -18,7 +18,7 @@ typedef struct {
     float *t;
     int *entry; /* t - 1 */
     int32_t *labels;
-    double *loss;
+    double *loss, *noise_error;
 } Micro;
 
 struct Trainer {
@@ -53,7 +53,7 @@ static size_t step_bytes(const Config *config, const ParamTable *table)
     size_t output_size = n * image_size(m, m->out_channels);
     return schedule_bytes(config->diffusion.timesteps) + 4 * memory_round(size * sizeof(float)) +
            2 * memory_round(output_size * sizeof(float)) + 3 * memory_round(n * sizeof(float)) +
-           memory_round(n * sizeof(double)) + memory_round(table->floats * sizeof(float));
+           2 * memory_round(n * sizeof(double)) + memory_round(table->floats * sizeof(float));
 }
 
 static void take_micro(Micro *m, Arena *arena, size_t n, size_t size, size_t output_size)
@@ -66,6 +66,7 @@ static void take_micro(Micro *m, Arena *arena, size_t n, size_t size, size_t out
     m->entry = arena_take(arena, n * sizeof *m->entry);
     m->labels = arena_take(arena, n * sizeof *m->labels);
     m->loss = arena_take(arena, n * sizeof *m->loss);
+    m->noise_error = arena_take(arena, n * sizeof *m->noise_error);
 }
 
 static bool prepare(Trainer *tr, const Dataset *set, Err *err)
@@ -164,19 +165,29 @@ static void make_inputs(Trainer *tr, int n)
     }
 }
 
+static LossImage image_of(const Trainer *tr, int i)
+{
+    const Micro *m = &tr->micro;
+    const ModelConfig *model = &tr->config->model;
+    size_t at = (size_t)i * tr->size;
+    return (LossImage){.pixels = (size_t)model->height * (size_t)model->width,
+                       .channels = model->channels,
+                       .x_0 = m->x_0 + at,
+                       .x_t = m->x_t + at,
+                       .target = m->target + at,
+                       .output = m->output + (size_t)i * tr->output_size};
+}
+
 /* The loss of each image, and the gradient of the batch's mean of them. */
 static void loss_and_gradient(Trainer *tr, int n)
 {
     Micro *m = &tr->micro;
     const Config *c = tr->config;
-    size_t pixels = (size_t)c->model.height * (size_t)c->model.width;
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < n; i++) {
-        size_t at = (size_t)i * tr->size, output_at = (size_t)i * tr->output_size;
-        LossImage image = {pixels,      c->model.channels, m->x_0 + at,
-                           m->x_t + at, m->target + at,    m->output + output_at};
-        m->loss[i] = loss_image(m->gradient + output_at, &image, &c->diffusion, &tr->schedule,
-                                m->entry[i], c->train.batch_size);
+        LossImage image = image_of(tr, i);
+        m->loss[i] = loss_image(m->gradient + (size_t)i * tr->output_size, &image, &c->diffusion,
+                                &tr->schedule, m->entry[i], c->train.batch_size);
     }
 }
 
@@ -185,6 +196,11 @@ typedef struct {
     int quarter_images[LOSS_QUARTERS];
     const char *bad; /* where the first loss that is not finite comes from */
 } Sums;
+
+int trainer_quarter(int entry, int T)
+{
+    return (int)((int64_t)entry * LOSS_QUARTERS / T);
+}
 
 static const char *bad_in_forward(const Trainer *tr)
 {
@@ -195,7 +211,7 @@ static const char *bad_in_forward(const Trainer *tr)
 static void add_losses(Sums *sums, const Trainer *tr, int n)
 {
     for (int i = 0; i < n; i++) {
-        int quarter = (int)((int64_t)tr->micro.entry[i] * LOSS_QUARTERS / tr->schedule.T);
+        int quarter = trainer_quarter(tr->micro.entry[i], tr->schedule.T);
         double loss = tr->micro.loss[i];
         if (!isfinite(loss) && !sums->bad) sums->bad = bad_in_forward(tr);
         sums->loss += loss;
@@ -330,4 +346,41 @@ void trainer_step_on(Trainer *tr, StepReport *report, const float *x_0, const fl
                      const int *t)
 {
     step(tr, report, &(Given){x_0, epsilon, t});
+}
+
+/* ---- without training ---- */
+
+TrainerBatch trainer_batch(Trainer *tr)
+{
+    Micro *m = &tr->micro;
+    return (TrainerBatch){tr->size,  m->x_0,  m->epsilon,    m->entry,
+                          m->labels, m->loss, m->noise_error};
+}
+
+/* With x_t given, an error of x_0 is sqrt(SNR) times as large an error of epsilon (Ho et al. 2020,
+ * eq. 4), and x_0 is linear in the prediction. */
+static double noise_error(const LossImage *image, const DiffusionConfig *config, const Schedule *s,
+                          int entry)
+{
+    DiffusionConfig simple = *config;
+    double weights[2];
+    simple.loss = LOSS_SIMPLE;
+    predict_weights(weights, config->prediction, s, entry);
+    double squared = loss_image(NULL, image, &simple, s, entry, 1);
+    return s->snr[entry] * weights[0] * weights[0] * squared;
+}
+
+void trainer_evaluate(Trainer *tr, const float *weights, int n)
+{
+    Micro *m = &tr->micro;
+    const DiffusionConfig *diffusion = &tr->config->diffusion;
+    make_inputs(tr, n);
+    UnetInput input = {m->x_t, m->t, tr->config->data.labels ? m->labels : NULL, n};
+    unet_forward(tr->unet, m->output, input, weights, NULL);
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < n; i++) {
+        LossImage image = image_of(tr, i);
+        m->loss[i] = loss_image(NULL, &image, diffusion, &tr->schedule, m->entry[i], 1);
+        m->noise_error[i] = noise_error(&image, diffusion, &tr->schedule, m->entry[i]);
+    }
 }

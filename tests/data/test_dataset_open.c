@@ -172,6 +172,34 @@ static void labels_come_only_if_asked_for(void **state)
     free(path), test_remove_folder(folder);
 }
 
+static void test_parts_that_are_the_training_images_are_refused(void **state)
+{
+    (void)state;
+    char *folder = test_temp_folder(), *file = test_path(folder, "a.npy");
+    DataConfig config = config_of(DATA_SHAPES, "");
+    Err err;
+    assert_true(dataset_check_test(&config, &err));
+    test_put(folder, "a.npy", "", 0);
+    test_put(folder, "train/x.png", "", 0);
+    config = config_of(DATA_NPY, file);
+    assert_false(dataset_check_test(&config, &err));
+    assert_int_equal(err.kind, ERR_USAGE);
+    assert_non_null(strstr(err.text, "data.validation = 0.05"));
+    config = config_of(DATA_CIFAR10, file);
+    assert_false(dataset_check_test(&config, &err));
+    config = config_of(DATA_CIFAR10, folder);
+    assert_true(dataset_check_test(&config, &err));
+    config = config_of(DATA_FOLDER, folder);
+    assert_false(dataset_check_test(&config, &err));
+    assert_non_null(strstr(err.text, "folders train and test"));
+    test_put(folder, "test/x.png", "", 0);
+    assert_true(dataset_check_test(&config, &err));
+    config = config_of(DATA_FOLDER, "no/such");
+    assert_false(dataset_check_test(&config, &err));
+    assert_int_equal(err.kind, ERR_DATA);
+    free(file), test_remove_folder(folder);
+}
+
 static void names_of_formats_are_in_order(void **state)
 {
     (void)state;
@@ -196,6 +224,7 @@ int main(void)
         cmocka_unit_test(another_size_is_refused_or_fitted),
         cmocka_unit_test(other_channels_are_refused),
         cmocka_unit_test(labels_come_only_if_asked_for),
+        cmocka_unit_test(test_parts_that_are_the_training_images_are_refused),
         cmocka_unit_test(names_of_formats_are_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

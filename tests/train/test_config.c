@@ -97,7 +97,8 @@ static void defaults_are_the_papers(void **state)
     (void)state;
     Json *json = json_of(
         "{\"data\": {\"format\": \"cifar10\", \"path\": \"\", \"flip\": false, \"labels\": false,"
-        " \"fit\": null}, \"model\": {\"image_size\": 32, \"channels\": 3, \"base_channels\": 128,"
+        " \"fit\": null, \"validation\": null}, \"model\": {\"image_size\": 32, \"channels\": 3, "
+        "\"base_channels\": 128,"
         " \"channel_mult\": [1, 2, 2, 2], \"res_blocks\": 2, \"attention_resolutions\": [16],"
         " \"attention_head_dim\": null, \"norm_groups\": 32, \"norm_eps\": 1e-6, \"dropout\": 0.1,"
         " \"num_classes\": 0, \"freq_shift\": 1, \"flip_sin_to_cos\": false,"
@@ -111,7 +112,8 @@ static void defaults_are_the_papers(void **state)
         " \"learning_rate_decay\": \"constant\", \"warmup_steps\": 5000, \"weight_decay\": 0,"
         " \"label_dropout\": 0.1, \"grad_clip\": 1.0, \"ema_decay\": 0.9999,"
         " \"ema_warmup\": true, \"seed\": 0,"
-        " \"max_bad_steps\": 10, \"log_every\": 10, \"sample_every\": 1000, \"checkpoint_every\":"
+        " \"max_bad_steps\": 10, \"log_every\": 10, \"validate_every\": 1000, \"validate_images\": "
+        "1000, \"sample_every\": 1000, \"checkpoint_every\":"
         " 1000, \"keep_checkpoints\": 3, \"keep_every\": 0}, \"sample\": {\"sampler\": \"ddpm\","
         " \"steps\": null, \"clip\": true, \"count\": 64}}");
     Config defaults = config_default(), parsed;
@@ -150,7 +152,9 @@ static void every_key_refuses_another_type(void **state)
         refused(key->path, "{}", "an object; expected");
         if (!(key->flags & KEY_NULLABLE)) refused(key->path, "null", "is null; expected");
         if (key->type != KEY_BOOL) refused(key->path, "true", "is true or false; expected");
-        if (key->type != KEY_TEXT && key->type != KEY_CHOICE)
+        if (key->type == KEY_NUMBER && key->names)
+            refused(key->path, "\"3\"", "is not known; expected");
+        else if (key->type != KEY_TEXT && key->type != KEY_CHOICE)
             refused(key->path, "\"3\"", "a string; expected");
         else
             refused(key->path, "3", "a number; expected");
@@ -354,6 +358,31 @@ static void what_is_frozen_on_resume_is_found(void **state)
     assert_string_equal(config_frozen_difference(&a, &b), "model.channel_mult");
 }
 
+/* What training sees may not change, what it is judged by may. */
+static void held_out_images_stay_so(void **state)
+{
+    (void)state;
+    Config a = config_default(), b;
+    assert_set(&a, "data.validation=test");
+    assert_close(a.data.validation, VALIDATION_TEST, 0);
+    b = a;
+    assert_set(&b, "data.validation=null");
+    assert_set(&b, "train.seed=7");
+    assert_null(config_frozen_difference(&a, &b));
+    assert_set(&b, "data.validation=0.25");
+    assert_string_equal(config_frozen_difference(&a, &b), "data.validation");
+    a = b;
+    assert_null(config_frozen_difference(&a, &b));
+    assert_set(&a, "data.validation=0.5");
+    assert_string_equal(config_frozen_difference(&a, &b), "data.validation");
+    a = b;
+    assert_set(&a, "train.seed=8");
+    assert_string_equal(config_frozen_difference(&a, &b), "train.seed");
+    set_refused("data.validation=1", "is out of range; expected a number, above 0 and below 1, or "
+                                     "test, or null");
+    set_refused("data.validation=tset", "did you mean test?");
+}
+
 /* The last row of the class embedding is no class where training drops labels. */
 static void classes_are_the_rows_without_that_of_none(void **state)
 {
@@ -455,6 +484,7 @@ int main(void)
         cmocka_unit_test(set_refuses_what_a_file_may_not_say),
         cmocka_unit_test(what_cannot_go_together_is_refused),
         cmocka_unit_test(what_is_frozen_on_resume_is_found),
+        cmocka_unit_test(held_out_images_stay_so),
         cmocka_unit_test(classes_are_the_rows_without_that_of_none),
         cmocka_unit_test(shipped_configs_are_good),
         cmocka_unit_test(cifar_is_the_default),

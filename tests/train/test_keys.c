@@ -26,6 +26,12 @@ static const Key one_or_list = {"a.list", KEY_INTS, offsetof(Values, list), offs
                                 .most = 3};
 static const Key number = {"a.number", KEY_NUMBER, offsetof(Values, number), .max = 1,
                            .flags = KEY_BELOW_MAX};
+static const Key named = {"a.number",
+                          KEY_NUMBER,
+                          offsetof(Values, number),
+                          .max = 1,
+                          .flags = KEY_NULLABLE | KEY_ABOVE_MIN | KEY_BELOW_MAX,
+                          .names = names};
 static const Key choice = {"a.choice", KEY_CHOICE, .flags = KEY_NULLABLE, .names = names};
 
 static void assert_texts(const Key *key, const char *wanted, const char *limits)
@@ -47,6 +53,8 @@ static void what_is_wanted_is_said(void **state)
     assert_texts(&one_or_list, "a whole number or a list of 1 to 3 whole numbers, from 0 to 5",
                  "from 0 to 5");
     assert_texts(&number, "a number, at least 0 and below 1", "at least 0 and below 1");
+    assert_texts(&named, "a number, above 0 and below 1, or one, two, or null",
+                 "above 0 and below 1, one, two");
     assert_texts(&choice, "one of one, two, or null", "one, two");
     assert_string_equal(key_leaf(&choice), "choice");
 }
@@ -119,6 +127,25 @@ static void one_entry_needs_no_list(void **state)
     assert_false(read(&b, &list, "4", &err));
 }
 
+static void names_stand_for_numbers(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"null", "\"one\"", "\"two\"", "0.5"};
+    static const double numbers[] = {0, 1, 2, 0.5};
+    for (int i = 0; i < 4; i++) {
+        Values values = {.number = NAN};
+        Err err;
+        char written[32];
+        assert_true(read(&values, &named, texts[i], &err));
+        assert_close(values.number, numbers[i], 0);
+        snprintf(written, sizeof written, "{\"k\":%s}", texts[i]);
+        assert_written(&named, &values, written);
+        assert_false(read(&values, &named, "\"three\"", &err));
+        assert_false(read(&values, &named, "1", &err));
+        assert_false(read(&values, &number, "\"one\"", &err));
+    }
+}
+
 /* A long value is cut in messages, which are one line. */
 static void long_values_are_cut(void **state)
 {
@@ -139,6 +166,7 @@ int main(void)
         cmocka_unit_test(whole_numbers_stop_at_the_type),
         cmocka_unit_test(lists_are_compared_by_their_length_and_entries),
         cmocka_unit_test(one_entry_needs_no_list),
+        cmocka_unit_test(names_stand_for_numbers),
         cmocka_unit_test(long_values_are_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

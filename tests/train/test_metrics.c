@@ -74,6 +74,32 @@ static void a_line_has_the_means(void **state)
     test_remove_folder(folder);
 }
 
+static void a_validation_is_a_line_of_its_own(void **state)
+{
+    (void)state;
+    char *folder = test_temp_folder();
+    Metrics m;
+    Err err;
+    TrainState at = {.step = 3, .images = 24};
+    TrainConfig config = {.emas = 2, .ema_decay = {0.5, 0.25}};
+    Validation v = {.images = 9,
+                    .loss = {1, 0.5, {1, 2, 3, NAN}, {4, 5, 6, NAN}},
+                    .noise = {7, NAN, {8, 9, 10, 11}, {12, 13, 14, 15}}};
+    assert_true(metrics_open(&m, folder, 0, 100, &err));
+    assert_true(metrics_write_validation(&m, &v, &at, &config, &err));
+    metrics_close(&m);
+    assert_text(folder, "{\"step\":3,\"images\":24,\"validation_loss\":1,"
+                        "\"validation_loss_standard_error\":0.5,"
+                        "\"validation_loss_by_quarter_of_t\":[1,2,3,null],"
+                        "\"validation_loss_standard_error_by_quarter_of_t\":[4,5,6,null],"
+                        "\"validation_noise_mse\":7,"
+                        "\"validation_noise_mse_standard_error\":null,"
+                        "\"validation_noise_mse_by_quarter_of_t\":[8,9,10,11],"
+                        "\"validation_noise_mse_standard_error_by_quarter_of_t\":[12,13,14,15],"
+                        "\"validation_images\":9,\"ema_decay\":0.5}\n");
+    test_remove_folder(folder);
+}
+
 static void a_resumed_run_drops_what_comes_after_it(void **state)
 {
     (void)state;
@@ -125,6 +151,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_has_the_means),
+        cmocka_unit_test(a_validation_is_a_line_of_its_own),
         cmocka_unit_test(a_resumed_run_drops_what_comes_after_it),
         cmocka_unit_test(a_torn_line_is_dropped),
         cmocka_unit_test(a_folder_that_is_not_there_is_an_error),

@@ -6,7 +6,7 @@
 #include "data/dataset_open.h"
 #include "model/network.h"
 #include "train/generate.h"
-#include "train/trainer.h"
+#include "train/validation.h"
 
 #include <errno.h>
 #include <math.h>
@@ -141,6 +141,10 @@ static void a_training_step_takes_no_memory(void **state)
     for (int i = 0; i < 3; i++) trainer_step(trainer, &report);
     assert_int_equal(stop_counting(), 0);
     assert_true(report.applied);
+    Validation validation; /* nor does looking at other images */
+    start_counting();
+    assert_true(validation_run(&validation, trainer, &c, &set, NULL, NULL));
+    assert_int_equal(stop_counting(), 0);
     trainer_state(trainer)->weights[0] = NAN; /* nor does one that is not applied */
     start_counting();
     trainer_step(trainer, &report);

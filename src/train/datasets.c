@@ -1,0 +1,67 @@
+#include "train/datasets.h"
+
+#include "data/dataset_open.h"
+#include "data/split.h"
+
+/* A row too many would be drawn from without having been trained. */
+static bool check_classes(const Config *c, int classes, Err *err)
+{
+    if (!c->data.labels || classes == config_classes(c)) return true;
+    if (c->train.label_dropout > 0)
+        return err_set(err, ERR_USAGE,
+                       "model.num_classes = %d, but the data has %d classes: with "
+                       "train.label_dropout = %g it has to be %d classes + 1 row for no class = %d",
+                       c->model.num_classes, classes, c->train.label_dropout, classes, classes + 1);
+    return err_set(err, ERR_USAGE,
+                   "model.num_classes = %d, but the data has %d classes: it has to be %d, as "
+                   "train.label_dropout = 0 leaves no row for no class",
+                   c->model.num_classes, classes, classes);
+}
+
+static bool open_part(Dataset *set, const Config *c, DatasetPart part, Err *err)
+{
+    const ModelConfig *m = &c->model;
+    return dataset_open(set, &c->data, part, m->height, m->width, m->channels, err);
+}
+
+static bool open_test(Datasets *sets, const Config *c, Err *err)
+{
+    if (!dataset_check_test(&c->data, err)) return false;
+    if (c->train.validate_every == 0) return true;
+    if (!open_part(&sets->validation, c, DATASET_TEST, err)) return false;
+    if (sets->validation.classes <= sets->train.classes) return true;
+    return err_set(err, ERR_DATA,
+                   "data.validation = test: the test part has a class %d, and the training part "
+                   "only %d classes",
+                   sets->validation.classes - 1, sets->train.classes);
+}
+
+static bool hold_out(Datasets *sets, const Config *c, Err *err)
+{
+    if (!dataset_split(&sets->train, &sets->validation, c->data.validation, c->train.seed, err))
+        return false;
+    if (c->train.validate_every == 0) dataset_release(&sets->validation);
+    return true;
+}
+
+static bool open_validation(Datasets *sets, const Config *c, Err *err)
+{
+    if (data_holds_out(&c->data)) return hold_out(sets, c, err);
+    return c->data.validation != VALIDATION_TEST || open_test(sets, c, err);
+}
+
+bool datasets_open(Datasets *sets, const Config *c, Err *err)
+{
+    *sets = (Datasets){0};
+    if (open_part(&sets->train, c, DATASET_TRAIN, err) &&
+        check_classes(c, sets->train.classes, err) && open_validation(sets, c, err))
+        return true;
+    datasets_release(sets);
+    return false;
+}
+
+void datasets_release(Datasets *sets)
+{
+    dataset_release(&sets->train);
+    dataset_release(&sets->validation);
+}
