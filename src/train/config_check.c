@@ -47,7 +47,7 @@ static bool check_training(const Config *c, Err *err)
     if (t->learning_rate_decay != RATE_CONSTANT && t->warmup_steps >= t->steps)
         return err_set(err, ERR_USAGE,
                        "train.learning_rate_decay = %s: train.warmup_steps = %d leaves none of "
-                       "train.steps = %d to fall over",
+                       "train.steps = %d to fall over; set fewer, or the decay to constant",
                        rate_decay_names[t->learning_rate_decay], t->warmup_steps, t->steps);
     if (t->learning_rate * t->weight_decay >= 1)
         return err_set(err, ERR_USAGE,

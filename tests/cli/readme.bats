@@ -30,10 +30,11 @@ set -eu
 case $1 in
 train)
     # as many rows as the built-in data has classes, and one
-    case $* in *data.labels=true*) set -- "$@" --set model.num_classes=9 ;; esac
+    case $* in *fashion-classes*) set -- "$@" --set model.num_classes=9 ;; esac
     exec "$DDPM" "$@" --set train.steps=2 --set data.format=shapes --set model.image_size=16 \
         --set model.base_channels=16 --set 'model.channel_mult=[1,2]' --set model.norm_groups=8 \
-        --set 'model.attention_resolutions=[8]' --set train.batch_size=2 --set sample.count=2
+        --set 'model.attention_resolutions=[8]' --set train.batch_size=2 --set sample.count=2 \
+        --set train.warmup_steps=1 --set train.validate_images=2
     ;;
 sample)
     case $* in *--show-steps*) exec "$DDPM" "$@" --steps 8 ;; esac

@@ -379,3 +379,11 @@ step-00000036 step-00000038 step-00000040" ]
     refuses 2 "train.warmup_steps = 5 leaves none" -- \
         train --config tiny.json "${options[@]}" --set train.steps=5
 }
+
+@test "the configs of Fashion-MNIST fit its images and classes" {
+    [ -d /usr/share/datasets/fashion-mnist ] || skip "no Fashion-MNIST here"
+    for config in "$BATS_TEST_DIRNAME"/../../configs/{demo,fashion}*.json; do
+        "$DDPM" train --config "$config" --dry-run --set train.batch_size=2 >said
+        grep -q '^60,000 images of 28x28x1' said
+    done
+}
