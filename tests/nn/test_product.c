@@ -99,9 +99,10 @@ static void check_all(int m, int n, int k, float alpha)
 static void products_equal_a_plain_loop(void **state)
 {
     (void)state;
-    static const int sizes[][3] = {{1, 1, 1},    {3, 5, 7},      {1, 40, 9},    {2, 32, 300},
-                                   {13, 64, 33}, {25, 16, 5},    {70, 130, 33}, {49, 33, 513},
-                                   {50, 31, 2},  {257, 65, 129}, {600, 9, 3},   {5, 4, 1100}};
+    static const int sizes[][3] = {{1, 1, 1},     {3, 5, 7},      {1, 40, 9},    {2, 32, 300},
+                                   {13, 64, 33},  {25, 16, 5},    {70, 130, 33}, {49, 33, 513},
+                                   {50, 31, 2},   {257, 65, 129}, {600, 9, 3},   {5, 4, 1100},
+                                   {16, 320, 257}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         check_all(sizes[i][0], sizes[i][1], sizes[i][2], 1.0f);
 }
