@@ -41,6 +41,7 @@ typedef struct {
     SampleEdit edit;
     SampleFilm film;
     Progress progress;
+    int which; /* of the model's weights: a place in train.ema_decay, or SOURCE_RAW */
     int batch;
     long calls; /* of the network, those of finished batches */
     bool stopped;
@@ -142,13 +143,24 @@ static bool load_weights(Sample *s, Err *err)
 {
     const SampleOptions *o = &s->options;
     const TrainConfig *c = &s->source.config.train;
-    int which = o->raw ? SOURCE_RAW : SOURCE_FIRST_EMA;
     char text[160];
-    if (o->ema >= 0 && !source_find_ema(&which, &s->source, o->ema, err)) return false;
-    if (s->source.kind == SOURCE_CHECKPOINT && which != SOURCE_RAW &&
-        ema_is_early(text, sizeof text, c->ema_decay[which], c->ema_warmup, s->source.updates))
+    s->which = o->raw ? SOURCE_RAW : SOURCE_FIRST_EMA;
+    if (o->ema >= 0 && !source_find_ema(&s->which, &s->source, o->ema, err)) return false;
+    if (s->source.kind == SOURCE_CHECKPOINT && s->which != SOURCE_RAW &&
+        ema_is_early(text, sizeof text, c->ema_decay[s->which], c->ema_warmup, s->source.updates))
         fprintf(stderr, "ddpm sample: %s; --raw draws from the weights themselves\n", text);
-    return source_weights(s->weights, &s->source, s->unet, which, err);
+    return source_weights(s->weights, &s->source, s->unet, s->which, err);
+}
+
+static void describe_weights(Sample *s)
+{
+    char rate[EMA_RATE_TEXT];
+    if (s->source.kind != SOURCE_CHECKPOINT) return;
+    if (s->which == SOURCE_RAW)
+        provenance_add(&s->how, "Weights", "raw");
+    else
+        provenance_add(&s->how, "Weights", "EMA %s",
+                       ema_rate_text(rate, s->source.config.train.ema_decay[s->which]));
 }
 
 static bool load(Sample *s, Err *err)
@@ -184,6 +196,7 @@ static bool describe(Sample *s, Err *err)
                        .classes = &s->classes,
                        .steps = generator_steps(&s->generator)};
     if (!provenance_init(&s->how, &of, err)) return false;
+    describe_weights(s);
     if (s->noise.x_T) provenance_add(&s->how, "Noise CRC-32", "%08" PRIx32, s->noise.crc32);
     sample_edit_describe(&s->how, &s->edit);
     s->output.how = &s->how;

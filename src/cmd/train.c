@@ -221,6 +221,17 @@ static void warn_of_other_chain(const DiffusionConfig *from, const DiffusionConf
                 from->timesteps);
 }
 
+/* As many rows, of which one more or one less is a class. */
+static void warn_of_other_rows(const Config *from, const Config *to)
+{
+    int before = config_classes(from), now = config_classes(to);
+    if (before != now)
+        fprintf(stderr,
+                "ddpm train: --init is from a model of %d classes, and this one has %d: the last "
+                "row of its class embedding means something else\n",
+                before, now);
+}
+
 static bool init_weights(Train *t, Err *err)
 {
     Source source;
@@ -232,6 +243,7 @@ static bool init_weights(Train *t, Err *err)
         !source_weights(state->weights, &source, unet, SOURCE_FIRST_EMA, err))
         return false;
     warn_of_other_chain(&source.config.diffusion, &t->config.diffusion);
+    warn_of_other_rows(&source.config, &t->config);
     train_state_restart_emas(state, unet_params(unet));
     return true;
 }

@@ -21,6 +21,10 @@ setup() {
     draw 0.npy --model run --ema 0
     draw raw.npy --model run --raw
     draw one.npy --model one
+    draw first.png --model run
+    draw raw.png --model run --raw
+    "$DDPM" info first.png | grep -q '^Weights  *EMA 0.9$'
+    "$DDPM" info raw.png | grep -q '^Weights  *raw$'
     cmp first.npy 0.9.npy
     cmp one.npy 0.99.npy
     cmp raw.npy 0.npy

@@ -357,6 +357,15 @@ step-00000036 step-00000038 step-00000040" ]
     # what the last row stands for may not change, how often it is trained may
     refuses 2 "train.label_dropout" "--init run" -- \
         train --resume --out run --set train.label_dropout=0
+    train --out other --init run "${labels[@]}" --set model.num_classes=9 --set train.steps=1 2>said
+    [ ! -s said ]
+    # a set of nine classes, by a folder for each
+    "$DDPM" sample --model run -n 9 -o images -q --sampler ddim --steps 2
+    for i in {0..8}; do mkdir -p "nine/$i" && mv "images/00000$i.png" "nine/$i"; done
+    train --out other --overwrite --init run "${labels[@]}" --set model.num_classes=9 \
+        --set train.steps=1 --set train.label_dropout=0 --set data.format=folder \
+        --set data.path=nine 2>said
+    grep -q -- "--init is from a model of 8 classes, and this one has 9" said
     "$DDPM" train --resume --out run --quiet --set train.steps=20 --set train.label_dropout=0.5
     grep -q '"label_dropout": 0.5' run/config.json
 }
