@@ -19,15 +19,18 @@ typedef enum {
 typedef enum { PREDICT_EPSILON, PREDICT_X0, PREDICT_MEAN, PREDICT_V } Prediction;
 typedef enum { VARIANCE_FIXED_SMALL, VARIANCE_FIXED_LARGE, VARIANCE_LEARNED_RANGE } Variance;
 typedef enum { LOSS_SIMPLE, LOSS_VLB, LOSS_HYBRID, LOSS_MIN_SNR, LOSS_P2 } Loss;
+typedef enum { TIMESTEP_UNIFORM, TIMESTEP_STRATIFIED, TIMESTEP_IMPORTANCE } TimestepSampler;
 typedef enum { SAMPLER_DDPM, SAMPLER_DDIM, SAMPLER_DPMPP, SAMPLER_HEUN } SamplerKind;
 typedef enum { SPACING_LINSPACE, SPACING_LEADING, SPACING_TRAILING, SPACING_QUADRATIC } Spacing;
 
 /* Names by value, ended by NULL, as users type them: "linear", ... "epsilon", "x0", "mean", "v";
- * "fixed_small", ...; "simple", ...; "ddpm", "ddim", "dpm++", "heun"; "linspace", ... */
+ * "fixed_small", ...; "simple", ...; "uniform", ...; "ddpm", "ddim", "dpm++", "heun"; "linspace",
+ * ... */
 extern const char *const schedule_names[];
 extern const char *const prediction_names[];
 extern const char *const variance_names[];
 extern const char *const loss_names[];
+extern const char *const timestep_sampler_names[];
 extern const char *const sampler_names[];
 extern const char *const spacing_names[];
 
@@ -45,6 +48,7 @@ typedef struct {
     Loss loss;
     double min_snr_gamma;  /* of LOSS_MIN_SNR */
     double p2_gamma, p2_k; /* of LOSS_P2 */
+    TimestepSampler timestep_sampler;
 } DiffusionConfig;
 
 #endif

@@ -8,6 +8,7 @@
  *                               ddpm.json               the resolved config and the counters
  *                               training.safetensors    raw.NAME, adam_m.NAME, adam_v.NAME, and
  *                                                       ema.RATE.NAME of each EMA but the first
+ *                               loss_history.safetensors  with timestep_sampler = importance alone
  *     checkpoints/latest -> step-00001000
  *
  * Written under a temporary name, synced, renamed: at any instant `latest` names a whole one.

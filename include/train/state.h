@@ -6,6 +6,7 @@
 #define DDPM_TRAIN_STATE_H
 
 #include "base/memory.h"
+#include "diffusion/timestep_sampler.h"
 #include "model/params.h"
 #include "train/config.h"
 
@@ -19,6 +20,8 @@ typedef struct {
     float *weights, *adam_m, *adam_v; /* [table->floats] each */
     int emas;
     float *ema[TRAIN_MAX_EMAS]; /* likewise; in the order of train.ema_decay */
+    TimestepHistory *history;   /* of diffusion.timestep_sampler = importance, else NULL; the
+                                 * trainer's, not in the arena */
     Arena arena;                /* where they lie */
 } TrainState;
 

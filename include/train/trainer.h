@@ -1,9 +1,9 @@
 /*
  * One training step: Ho et al. 2020, algorithm 1, over a batch in micro-batches.
  *
- *     t ~ uniform(1..T), epsilon ~ N(0, I)
+ *     t ~ diffusion/timestep_sampler.h, epsilon ~ N(0, I)
  *     x_t = sqrt(alpha-bar_t) x_0 + sqrt(1-alpha-bar_t) epsilon
- *     loss = mean over the images of loss_image(network(x_t, t))
+ *     loss = mean over the images of weight_t loss_image(network(x_t, t)), weight_t 1 for uniform t
  *
  * followed by clipping, Adam and the EMA. What is drawn follows from (seed, step, position in the
  * batch) alone.
@@ -22,8 +22,8 @@ enum { LOSS_QUARTERS = 4 };
 
 typedef struct {
     uint64_t step; /* the step that was done, 0-based */
-    double loss;   /* the batch's mean */
-    /* The mean over the images whose t was in each quarter of 1..T; NaN if there were none. */
+    double loss;   /* the batch's (weighted) mean, an estimate of that over all t alike */
+    /* The same over the images whose t was in each quarter of 1..T; NaN if there were none. */
     double quarter_loss[LOSS_QUARTERS];
     double grad_norm; /* before clipping */
     double learning_rate;

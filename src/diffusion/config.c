@@ -26,6 +26,13 @@ const char *const loss_names[] = {
     [LOSS_MIN_SNR] = "min_snr", [LOSS_P2] = "p2",   [LOSS_P2 + 1] = NULL,
 };
 
+const char *const timestep_sampler_names[] = {
+    [TIMESTEP_UNIFORM] = "uniform",
+    [TIMESTEP_STRATIFIED] = "stratified",
+    [TIMESTEP_IMPORTANCE] = "importance",
+    [TIMESTEP_IMPORTANCE + 1] = NULL,
+};
+
 const char *const sampler_names[] = {
     [SAMPLER_DDPM] = "ddpm", [SAMPLER_DDIM] = "ddim",   [SAMPLER_DPMPP] = "dpm++",
     [SAMPLER_HEUN] = "heun", [SAMPLER_HEUN + 1] = NULL,

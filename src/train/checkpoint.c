@@ -4,6 +4,7 @@
 #include "model/diffusers.h"
 #include "model/weights.h"
 #include "train/ema.h"
+#include "train/loss_history.h"
 #include "train/scheduler.h"
 
 #include <assert.h>
@@ -14,6 +15,7 @@
 
 #define WEIGHTS_FILE "unet/diffusion_pytorch_model.safetensors"
 #define TRAINING_FILE "training.safetensors"
+#define HISTORY_FILE "loss_history.safetensors"
 #define INFO_FILE "ddpm.json"
 #define PREFIX "step-"
 
@@ -95,6 +97,13 @@ static bool write_weights(const char *folder, const Config *config, const ParamT
            weights_write(training, table, arrays.list, arrays.count, err);
 }
 
+static bool write_history(const char *folder, const TrainState *state, Err *err)
+{
+    char path[FILE_PATH];
+    return !state->history || (file_path(path, err, "%s/" HISTORY_FILE, folder) &&
+                               loss_history_write(path, state->history, err));
+}
+
 static bool make_part(const char *folder, const char *part, Err *err)
 {
     char path[FILE_PATH];
@@ -116,8 +125,9 @@ static bool fill_folder(const char *folder, const Config *config, const ParamTab
            write_json(folder, "scheduler/scheduler_config.json",
                       scheduler_write(&config->diffusion, config->sample.clip, err), err) &&
            write_json(folder, INFO_FILE, info_json(config, state), err) &&
-           write_weights(folder, config, table, state, err) && sync_part(folder, "unet", err) &&
-           sync_part(folder, "scheduler", err) && file_sync_folder(folder, err);
+           write_weights(folder, config, table, state, err) && write_history(folder, state, err) &&
+           sync_part(folder, "unet", err) && sync_part(folder, "scheduler", err) &&
+           file_sync_folder(folder, err);
 }
 
 /* ---- which ones are kept ---- */
@@ -288,13 +298,21 @@ bool checkpoint_weights(float *weights, const ParamTable *table, const char *fol
     return read_one(weights, table, folder, &info.config.train, which, err);
 }
 
+static bool read_history(TrainState *state, const char *folder, Err *err)
+{
+    char path[FILE_PATH];
+    return !state->history || (file_path(path, err, "%s/" HISTORY_FILE, folder) &&
+                               loss_history_read(state->history, path, err));
+}
+
 bool checkpoint_read(TrainState *state, const ParamTable *table, const char *folder, Err *err)
 {
     CheckpointInfo info;
     if (!checkpoint_info(&info, folder, err)) return false;
     assert(info.config.train.emas == state->emas);
     if (!read_first_ema(state->ema[0], table, folder, err) ||
-        !read_training(state, &info.config.train, table, folder, err))
+        !read_training(state, &info.config.train, table, folder, err) ||
+        !read_history(state, folder, err))
         return false;
     state->step = info.step;
     state->images = info.images;

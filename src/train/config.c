@@ -92,6 +92,10 @@ static const Key keys[] = {
     {"diffusion.p2_k", KEY_NUMBER, offsetof(Config, diffusion.p2_k), .min = 0, .max = INFINITY,
      .flags = KEY_ABOVE_MIN, .help = "of the loss p2: k"},
 
+    {"diffusion.timestep_sampler", KEY_CHOICE, offsetof(Config, diffusion.timestep_sampler),
+     .names = timestep_sampler_names,
+     .help = "how training draws t: each alone, spread over the batch, or where the loss is"},
+
     {"train.steps", KEY_INT, offsetof(Config, train.steps), .min = 1, .max = INFINITY,
      .help = "training steps in all"},
     {"train.batch_size", KEY_INT, offsetof(Config, train.batch_size), .min = 1, .max = MAX_BATCH,

@@ -4,6 +4,7 @@
 #include "diffusion/loss.h"
 #include "diffusion/predict.h"
 #include "diffusion/schedule.h"
+#include "diffusion/timestep_sampler.h"
 #include "train/optimiser.h"
 
 #include <assert.h>
@@ -16,10 +17,17 @@ typedef struct {
     float *x_0, *epsilon, *x_t, *target;
     float *output, *gradient; /* of output_size each; the loss with respect to the output */
     float *t;
-    int *entry; /* t - 1 */
+    int *entry;     /* t - 1 */
+    double *weight; /* of the image's loss in the batch's, for how t was drawn */
     int32_t *labels;
     double *loss, *noise_error;
 } Micro;
+
+/* What the losses of a batch were, for a history that only applied steps are in. */
+typedef struct {
+    int *entry;
+    double *loss; /* not weighted */
+} Record;
 
 struct Trainer {
     const Config *config;
@@ -27,7 +35,10 @@ struct Trainer {
     TrainState state;
     Loader loader;
     Schedule schedule;
+    TimestepDraws draws;
+    TimestepHistory history;
     Micro micro;
+    Record record;
     float *gradients;         /* zeros between steps */
     Arena arena;              /* schedule, micro-batch and gradients */
     size_t size, output_size; /* floats of an image and of what the network puts out for it */
@@ -46,14 +57,29 @@ int trainer_micro_batch(const Config *config)
     return c->micro_batch < c->batch_size ? c->micro_batch : c->batch_size;
 }
 
+static bool remembers(const Config *config)
+{
+    return config->diffusion.timestep_sampler == TIMESTEP_IMPORTANCE;
+}
+
+static size_t draws_bytes(const Config *config)
+{
+    int T = config->diffusion.timesteps;
+    size_t batch = (size_t)config->train.batch_size;
+    size_t record = memory_round(batch * sizeof(int)) + memory_round(batch * sizeof(double));
+    return timestep_draws_bytes(config->diffusion.timestep_sampler, T) +
+           (remembers(config) ? timestep_history_bytes(T) + record : 0);
+}
+
 static size_t step_bytes(const Config *config, const ParamTable *table)
 {
     const ModelConfig *m = &config->model;
     size_t n = (size_t)trainer_micro_batch(config), size = n * image_size(m, m->channels);
     size_t output_size = n * image_size(m, m->out_channels);
-    return schedule_bytes(config->diffusion.timesteps) + 4 * memory_round(size * sizeof(float)) +
-           2 * memory_round(output_size * sizeof(float)) + 3 * memory_round(n * sizeof(float)) +
-           2 * memory_round(n * sizeof(double)) + memory_round(table->floats * sizeof(float));
+    return schedule_bytes(config->diffusion.timesteps) + draws_bytes(config) +
+           4 * memory_round(size * sizeof(float)) + 2 * memory_round(output_size * sizeof(float)) +
+           3 * memory_round(n * sizeof(float)) + 3 * memory_round(n * sizeof(double)) +
+           memory_round(table->floats * sizeof(float));
 }
 
 static void take_micro(Micro *m, Arena *arena, size_t n, size_t size, size_t output_size)
@@ -64,9 +90,24 @@ static void take_micro(Micro *m, Arena *arena, size_t n, size_t size, size_t out
     m->gradient = arena_take(arena, n * output_size * sizeof(float));
     m->t = arena_take(arena, n * sizeof *m->t);
     m->entry = arena_take(arena, n * sizeof *m->entry);
+    m->weight = arena_take(arena, n * sizeof *m->weight);
     m->labels = arena_take(arena, n * sizeof *m->labels);
     m->loss = arena_take(arena, n * sizeof *m->loss);
     m->noise_error = arena_take(arena, n * sizeof *m->noise_error);
+}
+
+static void take_draws(Trainer *tr)
+{
+    const Config *c = tr->config;
+    const TimestepHistory *history = remembers(c) ? &tr->history : NULL;
+    size_t batch = (size_t)c->train.batch_size;
+    if (history) {
+        timestep_history_init(&tr->history, &tr->arena, c->diffusion.timesteps);
+        tr->record.entry = arena_take(&tr->arena, batch * sizeof *tr->record.entry);
+        tr->record.loss = arena_take(&tr->arena, batch * sizeof *tr->record.loss);
+    }
+    timestep_draws_init(&tr->draws, &tr->arena, c->diffusion.timestep_sampler, history,
+                        c->diffusion.timesteps, c->train.batch_size, c->train.seed);
 }
 
 static bool prepare(Trainer *tr, const Dataset *set, Err *err)
@@ -77,9 +118,12 @@ static bool prepare(Trainer *tr, const Dataset *set, Err *err)
     schedule_init(&tr->schedule, &tr->arena, &c->diffusion);
     take_micro(&tr->micro, &tr->arena, (size_t)trainer_micro_batch(c), tr->size, tr->output_size);
     tr->gradients = arena_take(&tr->arena, table->floats * sizeof(float));
-    return unet_reserve(tr->unet, trainer_micro_batch(c), UNET_TRAIN, err) &&
-           train_state_init(&tr->state, table, c->train.emas, c->train.seed, err) &&
-           loader_init(&tr->loader, set, c->train.seed, c->data.flip, err);
+    take_draws(tr);
+    if (!unet_reserve(tr->unet, trainer_micro_batch(c), UNET_TRAIN, err) ||
+        !train_state_init(&tr->state, table, c->train.emas, c->train.seed, err))
+        return false;
+    tr->state.history = remembers(c) ? &tr->history : NULL;
+    return loader_init(&tr->loader, set, c->train.seed, c->data.flip, err);
 }
 
 Trainer *trainer_new(const Config *config, const Dataset *set, Err *err)
@@ -143,10 +187,11 @@ static void draw_micro(Trainer *tr, int first, int n)
                            tr->config->train.label_dropout, step, first, n);
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < n; i++) {
-        RngKey key = {.seed = seed, .image = (uint32_t)(first + i), .step = step};
-        key.stream = RNG_TIMESTEP;
-        m->entry[i] = (int)rng_below((uint32_t)tr->schedule.T, 0, key);
-        key.stream = RNG_NOISE;
+        RngKey key = {
+            .seed = seed, .image = (uint32_t)(first + i), .step = step, .stream = RNG_NOISE};
+        TimestepDraw draw = timestep_draw(&tr->draws, first + i);
+        m->entry[i] = draw.entry;
+        m->weight[i] = draw.weight;
         rng_normal(m->epsilon + (size_t)i * tr->size, tr->size, key);
     }
 }
@@ -178,7 +223,7 @@ static LossImage image_of(const Trainer *tr, int i)
                        .output = m->output + (size_t)i * tr->output_size};
 }
 
-/* The loss of each image, and the gradient of the batch's mean of them. */
+/* The loss of each image, and the gradient of the batch's weighted mean of them. */
 static void loss_and_gradient(Trainer *tr, int n)
 {
     Micro *m = &tr->micro;
@@ -187,13 +232,12 @@ static void loss_and_gradient(Trainer *tr, int n)
     for (int i = 0; i < n; i++) {
         LossImage image = image_of(tr, i);
         m->loss[i] = loss_image(m->gradient + (size_t)i * tr->output_size, &image, &c->diffusion,
-                                &tr->schedule, m->entry[i], c->train.batch_size);
+                                &tr->schedule, m->entry[i], c->train.batch_size / m->weight[i]);
     }
 }
 
 typedef struct {
-    double loss, quarter_loss[LOSS_QUARTERS];
-    int quarter_images[LOSS_QUARTERS];
+    double loss, quarter_loss[LOSS_QUARTERS], quarter_weight[LOSS_QUARTERS];
     const char *bad; /* where the first loss that is not finite comes from */
 } Sums;
 
@@ -208,15 +252,19 @@ static const char *bad_in_forward(const Trainer *tr)
     return block ? block : "the loss";
 }
 
-static void add_losses(Sums *sums, const Trainer *tr, int n)
+/* Of the images from `first` on in the batch. */
+static void add_losses(Sums *sums, Trainer *tr, int first, int n)
 {
     for (int i = 0; i < n; i++) {
         int quarter = trainer_quarter(tr->micro.entry[i], tr->schedule.T);
-        double loss = tr->micro.loss[i];
+        double loss = tr->micro.loss[i], weight = tr->micro.weight[i];
         if (!isfinite(loss) && !sums->bad) sums->bad = bad_in_forward(tr);
-        sums->loss += loss;
-        sums->quarter_loss[quarter] += loss;
-        sums->quarter_images[quarter]++;
+        sums->loss += weight * loss;
+        sums->quarter_loss[quarter] += weight * loss;
+        sums->quarter_weight[quarter] += weight;
+        if (!tr->state.history) continue;
+        tr->record.entry[first + i] = tr->micro.entry[i];
+        tr->record.loss[first + i] = loss;
     }
 }
 
@@ -230,7 +278,7 @@ static void run_micro(Trainer *tr, Sums *sums, int first, int n)
     UnetInput input = {m->x_t, m->t, tr->config->data.labels ? m->labels : NULL, n};
     unet_forward(tr->unet, m->output, input, tr->state.weights, &dropout);
     loss_and_gradient(tr, n);
-    add_losses(sums, tr, n);
+    add_losses(sums, tr, first, n);
     unet_backward(tr->unet, tr->gradients, NULL, m->gradient);
 }
 
@@ -268,6 +316,8 @@ static void apply(Trainer *tr, StepReport *report)
         decays[i] = ema_decay_at(c->ema_decay[i], c->ema_warmup, s->updates);
     }
     optimiser_update(arrays, unet_params(tr->unet)->floats, adam, decays);
+    for (int i = 0; s->history && i < c->batch_size; i++)
+        timestep_history_add(s->history, tr->record.entry[i], tr->record.loss[i]);
     s->updates++;
     s->bad_steps = 0;
 }
@@ -283,8 +333,8 @@ static void finish(Trainer *tr, StepReport *report, const Sums *sums)
     const TrainConfig *c = &tr->config->train;
     *report = (StepReport){.step = s->step, .loss = sums->loss / c->batch_size};
     for (int q = 0; q < LOSS_QUARTERS; q++)
-        report->quarter_loss[q] = sums->quarter_images[q] > 0
-                                      ? sums->quarter_loss[q] / sums->quarter_images[q]
+        report->quarter_loss[q] = sums->quarter_weight[q] > 0
+                                      ? sums->quarter_loss[q] / sums->quarter_weight[q]
                                       : (double)NAN;
     report->grad_norm = gradient_norm(tr->gradients, unet_params(tr->unet)->floats);
     report->learning_rate = learning_rate_at(
@@ -318,7 +368,10 @@ static void copy_micro(Trainer *tr, const Given *given, int first, int n)
     size_t at = (size_t)first * tr->size, bytes = (size_t)n * tr->size * sizeof(float);
     memcpy(tr->micro.x_0, given->x_0 + at, bytes);
     memcpy(tr->micro.epsilon, given->epsilon + at, bytes);
-    for (int i = 0; i < n; i++) tr->micro.entry[i] = given->t[first + i] - 1;
+    for (int i = 0; i < n; i++) {
+        tr->micro.entry[i] = given->t[first + i] - 1;
+        tr->micro.weight[i] = 1;
+    }
 }
 
 /* `given` is NULL where the batch is drawn. */
@@ -326,6 +379,7 @@ static void step(Trainer *tr, StepReport *report, const Given *given)
 {
     const TrainConfig *c = &tr->config->train;
     Sums sums = {0};
+    timestep_draws_start(&tr->draws, (uint32_t)tr->state.step);
     for (int first = 0; first < c->batch_size; first += c->micro_batch) {
         int n = min_int(c->micro_batch, c->batch_size - first);
         if (given)

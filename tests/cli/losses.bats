@@ -60,3 +60,23 @@ refuses_values() { # WORDS... -- KEY=VALUE...
     refuses_values "diffusion.p2_gamma = -1" -- p2_gamma=-1
     [ ! -e runs ]
 }
+
+@test "how t is drawn: each trains, and goes on bit for bit" {
+    for sampler in uniform stratified importance; do
+        options=(--set "diffusion.timestep_sampler=$sampler" --set train.batch_size=16)
+        train --out $sampler "${options[@]}" --set train.checkpoint_every=0
+        train --out halves "${options[@]}" --overwrite --set train.steps=31
+        "$DDPM" train --resume --out halves --quiet --set train.steps=40
+        same_weights $sampler halves
+    done
+    history=checkpoints/latest/loss_history.safetensors
+    cmp "importance/$history" "halves/$history"
+    [ ! -e stratified/$history ]
+    for sampler in stratified importance; do
+        run same_weights uniform $sampler
+        [ "$status" -ne 0 ]
+    done
+    head -c 300 halves/$history >damaged
+    mv damaged halves/$history
+    refuses 3 "loss_history.safetensors" -- train --resume --out halves --set train.steps=50
+}

@@ -22,6 +22,9 @@ static void names_stand_at_their_values(void **state)
     assert_string_equal(loss_names[LOSS_HYBRID], "hybrid");
     assert_string_equal(loss_names[LOSS_MIN_SNR], "min_snr");
     assert_string_equal(loss_names[LOSS_P2], "p2");
+    assert_string_equal(timestep_sampler_names[TIMESTEP_UNIFORM], "uniform");
+    assert_string_equal(timestep_sampler_names[TIMESTEP_STRATIFIED], "stratified");
+    assert_string_equal(timestep_sampler_names[TIMESTEP_IMPORTANCE], "importance");
     assert_string_equal(sampler_names[SAMPLER_DDPM], "ddpm");
     assert_string_equal(sampler_names[SAMPLER_DDIM], "ddim");
     assert_string_equal(sampler_names[SAMPLER_DPMPP], "dpm++");
@@ -45,6 +48,7 @@ static void tables_end_after_their_last_value(void **state)
     assert_int_equal(count(prediction_names), PREDICT_V + 1);
     assert_int_equal(count(variance_names), VARIANCE_LEARNED_RANGE + 1);
     assert_int_equal(count(loss_names), LOSS_P2 + 1);
+    assert_int_equal(count(timestep_sampler_names), TIMESTEP_IMPORTANCE + 1);
     assert_int_equal(count(sampler_names), SAMPLER_HEUN + 1);
     assert_int_equal(count(spacing_names), SPACING_QUADRATIC + 1);
 }

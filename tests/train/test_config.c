@@ -106,7 +106,7 @@ static void defaults_are_the_papers(void **state)
         " \"linear\", \"betas\": [], \"zero_terminal_snr\": false,"
         " \"beta_start\": 0.0001, \"beta_end\": 0.02, \"prediction\": \"epsilon\","
         " \"variance\": \"fixed_large\", \"loss\": \"simple\", \"min_snr_gamma\": 5,"
-        " \"p2_gamma\": 1, \"p2_k\": 1},"
+        " \"p2_gamma\": 1, \"p2_k\": 1, \"timestep_sampler\": \"uniform\"},"
         " \"train\": {\"steps\": 800000,"
         " \"batch_size\": 128, \"micro_batch\": 16, \"learning_rate\": 0.0002,"
         " \"learning_rate_decay\": \"constant\", \"warmup_steps\": 5000, \"weight_decay\": 0,"
