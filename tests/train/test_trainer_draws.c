@@ -79,6 +79,46 @@ static void a_bad_step_is_not_remembered(void **state)
     dataset_release(&set);
 }
 
+/* A step of one image, where importance has seen losses of 1 at t = 1 and of 3 at t = 2. */
+static StepReport step_of_one(TimestepSampler sampler, uint64_t seed)
+{
+    Config config = important_config();
+    config.diffusion.timesteps = 2;
+    config.diffusion.timestep_sampler = sampler;
+    config.train.batch_size = 1;
+    config.train.seed = seed;
+    Dataset set = shapes(&config);
+    Trainer *trainer = new_trainer(&config, &set);
+    TimestepHistory *history = trainer_state(trainer)->history;
+    for (int i = 0; history && i < 2 * TIMESTEP_HISTORY; i++)
+        timestep_history_add(history, i % 2, i % 2 ? 3 : 1);
+    StepReport report;
+    trainer_step(trainer, &report);
+    trainer_free(trainer);
+    dataset_release(&set);
+    return report;
+}
+
+/* Where both ways draw the same t, what differs is the weight: of the loss and of its gradient, but
+ * not of the mean over the quarter of t. */
+static void what_is_drawn_more_often_counts_less(void **state)
+{
+    (void)state;
+    int met[2] = {0};
+    for (uint64_t seed = 0; seed < 12; seed++) {
+        StepReport plain = step_of_one(TIMESTEP_UNIFORM, seed);
+        StepReport drawn = step_of_one(TIMESTEP_IMPORTANCE, seed);
+        int quarter = isnan(drawn.quarter_loss[0]) ? 2 : 0;
+        if (isnan(plain.quarter_loss[quarter])) continue;
+        double weight = 1 / (2 * (0.999 * (quarter ? 0.75 : 0.25) + 0.001 / 2));
+        assert_close(drawn.quarter_loss[quarter], plain.loss, 1e-12);
+        assert_close(drawn.loss, weight * plain.loss, 1e-6 * plain.loss);
+        assert_close(drawn.grad_norm, weight * plain.grad_norm, 1e-5 * plain.grad_norm);
+        met[quarter / 2]++;
+    }
+    assert_true(met[0] > 0 && met[1] > 0);
+}
+
 /* Each micro-batch goes on with the strata of the whole batch. */
 static void strata_are_those_of_the_batch(void **state)
 {
@@ -107,6 +147,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(importance_remembers_and_is_the_same_on_all_threads),
         cmocka_unit_test(a_bad_step_is_not_remembered),
+        cmocka_unit_test(what_is_drawn_more_often_counts_less),
         cmocka_unit_test(strata_are_those_of_the_batch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
