@@ -195,6 +195,7 @@ static bool write_grid(Run *r, const char *path, Err *err)
 {
     const ModelConfig *m = &r->config->model;
     GridDims dims = {r->config->sample.count, m->height, m->width, m->channels, 0};
+    char rate[EMA_RATE_TEXT];
     Provenance how;
     PngText texts[PROVENANCE_MAX];
     ProvenanceOf of = {.config = r->config,
@@ -205,6 +206,7 @@ static bool write_grid(Run *r, const char *path, Err *err)
                        .classes = &r->generator.conditioning,
                        .steps = generator_steps(&r->generator)};
     if (!provenance_init(&how, &of, err)) return false;
+    provenance_add(&how, "Weights", "EMA %s", ema_rate_text(rate, r->config->train.ema_decay[0]));
     provenance_add_range(&how, of.classes, 0, dims.count);
     return grid_write(path, r->images, dims, texts, provenance_texts(texts, &how), err);
 }
