@@ -32,11 +32,13 @@ if [ -n "$images" ]; then
 else
     echo "demo: no Fashion-MNIST here (Debian has it as dataset-fashion-mnist): training on the" \
         "built-in shapes instead" >&2
-    data=(--set data.format=shapes)
+    data=(--set data.format=shapes --set model.num_classes=9)
 fi
 status=0
 "$ddpm" train --config "$root/configs/demo.json" --out "$run" --max-seconds 360 "${data[@]}" "$@" ||
     status=$?
 # On a slow machine the time is over before the steps are (75): what was saved then will do.
 [ $status -eq 0 ] || [ $status -eq 75 ] || exit $status
-"$ddpm" sample --model "$run" --sampler ddpm --steps 250 -n 64 -o "$run/grid.png" # prints the path
+# Ten to a row: of Fashion-MNIST's classes, one to a column.
+"$ddpm" sample --model "$run" --sampler ddpm --steps 250 --guidance 2 -n 80 --columns 10 \
+    -o "$run/grid.png" # prints the path
