@@ -1,7 +1,7 @@
 /*
- * Matrix products, C = alpha op(A) op(B) + beta C: on our own micro-kernel, or on BLAS
- * (base/gemm.h) where that is the faster; tests/bench/SPEED.md compares their rates. The kernel
- * reads A where it lies, transposed or not, and copies B panel by panel. Nothing is allocated.
+ * Matrix products, C = alpha op(A) op(B) + beta C, on our own micro-kernel: what nn uses in place
+ * of BLAS (base/gemm.h), whose rates tests/bench/SPEED.md compares. A is read where it lies,
+ * transposed or not; B is copied panel by panel. Nothing is allocated.
  */
 #ifndef DDPM_NN_PRODUCT_H
 #define DDPM_NN_PRODUCT_H

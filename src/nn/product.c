@@ -11,7 +11,6 @@
 
 #include <assert.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <string.h>
 
 enum {
@@ -24,7 +23,6 @@ enum {
     TASKS = 8,            /* as many are wanted */
     SUM_FLOATS = 1 << 17, /* for the parts of a sum: 512 KiB of the stack */
     QUAD = 4,
-    BLAS_MULTIPLICATIONS = 1 << 20, /* OpenBLAS 0.3.21's small products end at 10^6 */
 };
 
 static int min_int(int a, int b)
@@ -218,33 +216,9 @@ static void run_task(float *c, float *sums, const float *a, const float *b, cons
     product(c, a, b, start ? start + j : NULL, g);
 }
 
-/* With few rows an element of b is used hardly more often than copied: BLAS is then the faster, 129
- * to 60 GFLOP/s for 16 rows of 512 to 512 with b transposed, one thread. Not of small products,
- * for which BLAS takes memory in each call. */
-static bool is_for_blas(const Gemm *g)
-{
-    return g->m <= FEW_ROWS && g->n > NARROW_COLUMNS &&
-           (int64_t)g->m * g->n * g->k > BLAS_MULTIPLICATIONS;
-}
-
-static void blas_product(float *c, const float *a, const float *b, const float *start, Gemm g)
-{
-    for (size_t i = 0; start && i < (size_t)g.m; i++)
-        for (size_t j = 0; j < (size_t)g.n; j++) {
-            float *at = c + i * (size_t)g.ldc + j;
-            *at = start[j] + (g.beta != 0.0f ? *at : 0.0f);
-        }
-    if (start) g.beta = 1;
-    gemm_parallel(c, a, b, g);
-}
-
 void product_parallel(float *c, const float *a, const float *b, const float *start, Gemm g)
 {
     float sums[SUM_FLOATS];
-    if (is_for_blas(&g)) {
-        blas_product(c, a, b, start, g);
-        return;
-    }
     Cut cut = cut_work(&g);
 #pragma omp parallel for schedule(dynamic)
     for (int task = 0; task < cut.down * cut.across * cut.parts; task++)
