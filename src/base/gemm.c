@@ -1,5 +1,7 @@
 #include "base/gemm.h"
 
+#include "base/whole.h"
+
 #include <assert.h>
 #include <cblas.h>
 #include <stddef.h>
@@ -28,11 +30,6 @@ void gemm(float *c, const float *a, const float *b, Gemm g)
                 g.beta, c, g.ldc);
 }
 
-static int min_int(int a, int b)
-{
-    return a < b ? a : b;
-}
-
 /* Rows or columns in a block: `limit` if the product is large, fewer while that leaves under eight
  * blocks, down to 64, below which a block is too small for the kernels of BLAS to run well. */
 static void block_size(int *rows, int *columns, Gemm g)
@@ -41,7 +38,7 @@ static void block_size(int *rows, int *columns, Gemm g)
     while (*rows > 64 || *columns > 64) {
         long blocks = (long)((g.m + *rows - 1) / *rows) * ((g.n + *columns - 1) / *columns);
         if (blocks >= 8) return;
-        if (*rows > 64 && (min_int(*rows, g.m) >= min_int(*columns, g.n) || *columns == 64))
+        if (*rows > 64 && (whole_min(*rows, g.m) >= whole_min(*columns, g.n) || *columns == 64))
             *rows /= 2;
         else
             *columns /= 2;
@@ -57,8 +54,8 @@ void gemm_parallel(float *c, const float *a, const float *b, Gemm g)
     for (int block = 0; block < across * down; block++) {
         int i = block / across * rows, j = block % across * columns;
         Gemm part = g;
-        part.m = min_int(rows, g.m - i);
-        part.n = min_int(columns, g.n - j);
+        part.m = whole_min(rows, g.m - i);
+        part.n = whole_min(columns, g.n - j);
         const float *rows_of_a = a + (g.trans_a ? (size_t)i : (size_t)i * (size_t)g.lda);
         const float *columns_of_b = b + (g.trans_b ? (size_t)j * (size_t)g.ldb : (size_t)j);
         gemm(c + (size_t)i * (size_t)g.ldc + j, rows_of_a, columns_of_b, part);

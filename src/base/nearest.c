@@ -3,14 +3,11 @@
  */
 #include "base/nearest.h"
 
+#include "base/whole.h"
+
 #include <string.h>
 
 enum { LIMIT = 64 };
-
-static int min_int(int a, int b)
-{
-    return a < b ? a : b;
-}
 
 int nearest_distance(const char *a, const char *b)
 {
@@ -23,10 +20,10 @@ int nearest_distance(const char *a, const char *b)
         const int *above = rows[(i + 2) % 3], *swap = rows[(i + 1) % 3];
         row[0] = (int)i;
         for (size_t j = 1; j <= b_size; j++) {
-            row[j] = min_int(above[j], row[j - 1]) + 1;
-            row[j] = min_int(row[j], above[j - 1] + (a[i - 1] != b[j - 1]));
+            row[j] = whole_min(above[j], row[j - 1]) + 1;
+            row[j] = whole_min(row[j], above[j - 1] + (a[i - 1] != b[j - 1]));
             if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                row[j] = min_int(row[j], swap[j - 2] + 1);
+                row[j] = whole_min(row[j], swap[j - 2] + 1);
         }
     }
     return rows[a_size % 3][b_size];
@@ -36,7 +33,7 @@ void nearest_try(Nearest *best, const char *wrong, const char *candidate)
 {
     size_t size = strlen(wrong);
     int distance = nearest_distance(wrong, candidate);
-    if (size >= 3 && strncmp(wrong, candidate, size) == 0) distance = min_int(distance, 1);
+    if (size >= 3 && strncmp(wrong, candidate, size) == 0) distance = whole_min(distance, 1);
     if (distance > 1 + (int)size / 4 || distance >= LIMIT) return;
     if (best->name && best->distance <= distance) return;
     *best = (Nearest){candidate, distance};

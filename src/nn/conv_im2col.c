@@ -15,6 +15,7 @@
 #include "nn/conv_im2col.h"
 
 #include "base/parallel.h"
+#include "base/whole.h"
 #include "nn/product.h"
 
 #include <assert.h>
@@ -31,16 +32,6 @@ enum {
     PARTS = 8,
 };
 
-static int min_int(int a, int b)
-{
-    return a < b ? a : b;
-}
-
-static int divide_up(int a, int b)
-{
-    return (a + b - 1) / b;
-}
-
 static int out_pixels(const ConvDims *d)
 {
     return d->n * conv_out_height(d) * conv_out_width(d);
@@ -55,7 +46,7 @@ static size_t filter_size(const ConvDims *d)
 static int block_pixels(int row)
 {
     int pixels = COLUMN_FLOATS / row / 16 * 16;
-    return pixels < MIN_PIXELS ? MIN_PIXELS : min_int(pixels, MAX_PIXELS);
+    return pixels < MIN_PIXELS ? MIN_PIXELS : whole_min(pixels, MAX_PIXELS);
 }
 
 typedef struct {
@@ -141,14 +132,15 @@ void im2col_forward(float *y, const float *x, const float *w, ConvAdd add, const
                     float *scratch)
 {
     int total = out_pixels(d), pixels = block_pixels(TAPS * d->c_in);
-    int down = divide_up(total, pixels);
-    int outputs = down >= 8 ? d->c_out : min_int(d->c_out, WIDE);
-    int across = divide_up(d->c_out, outputs);
+    int down = whole_divide_up(total, pixels);
+    int outputs = down >= 8 ? d->c_out : whole_min(d->c_out, WIDE);
+    int across = whole_divide_up(d->c_out, outputs);
     size_t columns = (size_t)pixels * TAPS * (size_t)d->c_in;
 #pragma omp parallel for schedule(dynamic)
     for (int task = 0; task < down * across; task++) {
         int pixel = task / across * pixels, out = task % across * outputs;
-        Block b = {pixel, min_int(pixels, total - pixel), out, min_int(outputs, d->c_out - out)};
+        Block b = {pixel, whole_min(pixels, total - pixel), out,
+                   whole_min(outputs, d->c_out - out)};
         forward_block(y, x, w, add, d, b, scratch + (size_t)parallel_thread() * columns);
     }
 }
@@ -163,7 +155,7 @@ size_t im2col_forward_scratch(const ConvDims *d)
 static int scatter_rows(const ConvDims *d)
 {
     int rows = 2 * MAX_PIXELS / conv_out_width(d);
-    return rows < 1 ? 1 : min_int(rows, conv_out_height(d));
+    return rows < 1 ? 1 : whole_min(rows, conv_out_height(d));
 }
 
 /* dx += product [rows w_out, channels], which is tap (u,v)'s part of output rows first .. */
@@ -194,7 +186,7 @@ static void backward_image(float *dx, const float *dy, const float *w, const Con
     for (size_t p = 0; p < (size_t)d->h * (size_t)d->w; p++)
         memset(dx + p * c_in, 0, (size_t)channels * sizeof *dx);
     for (int first = 0; first < h_out; first += rows) {
-        int count = min_int(rows, h_out - first);
+        int count = whole_min(rows, h_out - first);
         Gemm g = gemm_dims(count * w_out, channels, d->c_out, false, true, 0.0f);
         for (int tap = 0; tap < TAPS; tap++) {
             product(taps, dy + (size_t)first * (size_t)w_out * c_out,
@@ -207,7 +199,7 @@ static void backward_image(float *dx, const float *dy, const float *w, const Con
 void im2col_backward_input(float *dx, const float *dy, const float *w, const ConvDims *d,
                            float *scratch)
 {
-    int across = divide_up(d->c_in, WIDE);
+    int across = whole_divide_up(d->c_in, WIDE);
     size_t c_in = (size_t)d->c_in, c_out = (size_t)d->c_out;
     size_t out_area = (size_t)conv_out_height(d) * (size_t)conv_out_width(d);
     size_t area = (size_t)d->h * (size_t)d->w;
@@ -217,7 +209,7 @@ void im2col_backward_input(float *dx, const float *dy, const float *w, const Con
         size_t image = (size_t)(task / across);
         int first = task % across * WIDE;
         backward_image(dx + image * area * c_in + first, dy + image * out_area * c_out,
-                       w + (size_t)first * c_out, d, min_int(WIDE, d->c_in - first),
+                       w + (size_t)first * c_out, d, whole_min(WIDE, d->c_in - first),
                        scratch + (size_t)parallel_thread() * product);
     }
 }
@@ -236,7 +228,7 @@ typedef struct {
 static Split split_weight(const ConvDims *d)
 {
     if (filter_size(d) <= SMALL_FILTER) return (Split){TAPS, d->c_out, PARTS};
-    return (Split){1, min_int(d->c_out, WIDE), 1};
+    return (Split){1, whole_min(d->c_out, WIDE), 1};
 }
 
 /* dw [taps c_in, outputs] (row stride c_out) += the sum over the block's pixels. */
@@ -245,7 +237,7 @@ static void weight_block(float *dw, const float *dy, const float *x, const ConvD
 {
     int row = taps.count * d->c_in, pixels = block_pixels(row);
     for (int done = 0; done < b.count; done += pixels) {
-        int first = b.pixel + done, count = min_int(pixels, b.count - done);
+        int first = b.pixel + done, count = whole_min(pixels, b.count - done);
         gather(columns, x, d, taps, first, count);
         Gemm g = gemm_dims(row, b.outputs, count, true, false, 1.0f);
         g.ldb = g.ldc = d->c_out;
@@ -257,8 +249,8 @@ void im2col_backward_weight(float *dw, const float *dy, const float *x, const Co
                             float *scratch)
 {
     Split s = split_weight(d);
-    int total = out_pixels(d), share = divide_up(total, s.parts);
-    int across = divide_up(d->c_out, s.outputs), down = TAPS / s.taps;
+    int total = out_pixels(d), share = whole_divide_up(total, s.parts);
+    int across = whole_divide_up(d->c_out, s.outputs), down = TAPS / s.taps;
     size_t size = filter_size(d), tap_size = (size_t)d->c_in * (size_t)d->c_out;
     size_t columns = (size_t)block_pixels(s.taps * d->c_in) * (size_t)(s.taps * d->c_in);
     float *sums = s.parts == 1 ? dw : scratch;
@@ -268,8 +260,8 @@ void im2col_backward_weight(float *dw, const float *dy, const float *x, const Co
     for (int task = 0; task < s.parts * down * across; task++) {
         int part = task / (down * across), out = task % across * s.outputs;
         Taps taps = {task / across % down * s.taps, s.taps};
-        Block b = {part * share, min_int(share, total - part * share), out,
-                   min_int(s.outputs, d->c_out - out)};
+        Block b = {part * share, whole_min(share, total - part * share), out,
+                   whole_min(s.outputs, d->c_out - out)};
         weight_block(sums + (size_t)part * size + (size_t)taps.first * tap_size, dy, x, d, taps, b,
                      free_scratch + (size_t)parallel_thread() * columns);
     }

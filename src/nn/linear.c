@@ -3,15 +3,11 @@
  */
 #include "nn/linear.h"
 
+#include "base/whole.h"
 #include "nn/product.h"
 #include "nn/vector_math.h"
 
 enum { SUM_CHUNKS = 8 };
-
-static int min_int(int a, int b)
-{
-    return a < b ? a : b;
-}
 
 void linear_forward(float *y, const float *x, const float *w, const float *bias, bool accumulate,
                     const LinearDims *d)
@@ -56,5 +52,5 @@ void linear_column_sums(float *sums, const float *x, int rows, int c)
 {
     for (int j = 0; j < c; j += VECTOR_SUM_COLUMNS)
         strip_sums(sums + j, x + j, (size_t)rows, (size_t)c,
-                   (size_t)min_int(VECTOR_SUM_COLUMNS, c - j));
+                   (size_t)whole_min(VECTOR_SUM_COLUMNS, c - j));
 }

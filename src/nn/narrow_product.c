@@ -5,6 +5,7 @@
  */
 #include "nn/narrow_product.h"
 
+#include "base/whole.h"
 #include "nn/panel_product.h"
 
 #include <stdbool.h>
@@ -15,11 +16,6 @@ enum { DEPTH = 512, ROWS = 4 };
 typedef struct {
     float at[NARROW_COLUMNS][DEPTH]; /* alpha op(B)^T */
 } Turned;
-
-static int min_int(int a, int b)
-{
-    return a < b ? a : b;
-}
 
 static void turn(Turned *t, const float *b, const Gemm *g, int first, int depth)
 {
@@ -62,7 +58,7 @@ static void along_depth(float *c, const float *a, const Turned *t, const float *
 {
     size_t lda = (size_t)g->lda;
     for (int i = 0; i < g->m; i += ROWS, a += ROWS * lda, c += ROWS * (size_t)g->ldc) {
-        int rows = min_int(ROWS, g->m - i);
+        int rows = whole_min(ROWS, g->m - i);
         float sums[ROWS];
         for (int j = 0; j < g->n; j++) {
             if (rows == ROWS)
@@ -95,7 +91,7 @@ static void along_rows(float *c, const float *a, const Turned *t, const float *s
 {
     float made[NARROW_COLUMNS * PANEL_COLUMNS];
     for (int i = 0; i < g->m; i += PANEL_COLUMNS, a += PANEL_COLUMNS) {
-        int rows = min_int(PANEL_COLUMNS, g->m - i);
+        int rows = whole_min(PANEL_COLUMNS, g->m - i);
         PanelProduct p = {.a = t->at[0],
                           .a_row = DEPTH,
                           .a_step = 1,
@@ -118,7 +114,7 @@ void narrow_product(float *c, const float *a, const float *b, const float *start
 {
     Turned t;
     for (int k = 0; k < g.k; k += DEPTH) {
-        int depth = min_int(DEPTH, g.k - k);
+        int depth = whole_min(DEPTH, g.k - k);
         bool accumulate = k > 0 || g.beta != 0.0f;
         turn(&t, b, &g, k, depth);
         if (g.trans_a)

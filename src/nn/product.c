@@ -6,6 +6,7 @@
  */
 #include "nn/product.h"
 
+#include "base/whole.h"
 #include "nn/narrow_product.h"
 #include "nn/panel_product.h"
 
@@ -24,16 +25,6 @@ enum {
     SUM_FLOATS = 1 << 17, /* for the parts of a sum: 512 KiB of the stack */
     QUAD = 4,
 };
-
-static int min_int(int a, int b)
-{
-    return a < b ? a : b;
-}
-
-static int divide_up(int a, int b)
-{
-    return (a + b - 1) / b;
-}
 
 typedef float Quad __attribute__((vector_size(QUAD * sizeof(float))));
 
@@ -107,7 +98,7 @@ static void edge_product(float *c, PanelProduct p, bool accumulate, int columns)
     int rows = p.rows;
     p.c_row = COLUMNS;
     for (int first = 0; first < rows; first += EDGE_ROWS, p.a += EDGE_ROWS * p.a_row) {
-        p.rows = min_int(EDGE_ROWS, rows - first);
+        p.rows = whole_min(EDGE_ROWS, rows - first);
         if (columns > SIMD_LANES)
             panel_product(buffer, p, false);
         else
@@ -153,15 +144,15 @@ void product(float *c, const float *a, const float *b, const float *start, Gemm 
                       .a_step = g.trans_a ? lda : 1,
                       .c_row = (size_t)g.ldc,
                       .rows = g.m};
-    int chunk = divide_up(g.k, divide_up(g.k, DEPTH));
+    int chunk = whole_divide_up(g.k, whole_divide_up(g.k, DEPTH));
     for (int k = 0; k < g.k; k += chunk)
         for (int j = 0; j < g.n; j += COLUMNS) {
             p.a = a + (size_t)k * p.a_step;
-            p.depth = min_int(chunk, g.k - k);
+            p.depth = whole_min(chunk, g.k - k);
             p.start = start && k == 0 ? start + j : NULL;
             const float *part =
                 b + (g.trans_b ? (size_t)j * ldb + (size_t)k : (size_t)k * ldb + (size_t)j);
-            chunk_product(c + j, p, part, &g, min_int(COLUMNS, g.n - j), k > 0 || g.beta != 0.0f);
+            chunk_product(c + j, p, part, &g, whole_min(COLUMNS, g.n - j), k > 0 || g.beta != 0.0f);
         }
 }
 
@@ -173,14 +164,15 @@ typedef struct {
 
 static long tasks_of(const Cut *cut, const Gemm *g)
 {
-    return (long)divide_up(g->m, cut->rows) * divide_up(g->n, cut->columns) * cut->parts;
+    return (long)whole_divide_up(g->m, cut->rows) * whole_divide_up(g->n, cut->columns) *
+           cut->parts;
 }
 
 /* TASKS blocks at least where the product is large enough. A long sum over k with a small c, the
  * gradient of a weight, is split first: all else reads a and b more than once. */
 static Cut cut_work(const Gemm *g)
 {
-    Cut cut = {.rows = min_int(BLOCK_ROWS, g->m), .columns = BLOCK_COLUMNS, .parts = 1};
+    Cut cut = {.rows = whole_min(BLOCK_ROWS, g->m), .columns = BLOCK_COLUMNS, .parts = 1};
     long size = (long)g->m * g->n;
     while (tasks_of(&cut, g) < TASKS && g->k / (2 * cut.parts) >= 2 * DEPTH &&
            (2 * cut.parts - 1) * size <= SUM_FLOATS)
@@ -188,10 +180,10 @@ static Cut cut_work(const Gemm *g)
     for (int least = 4; least >= 2; least -= 2) {
         while (tasks_of(&cut, g) < TASKS && cut.columns > least * COLUMNS) cut.columns /= 2;
         while (tasks_of(&cut, g) < TASKS && cut.rows > least * COLUMNS)
-            cut.rows = divide_up(cut.rows, 2);
+            cut.rows = whole_divide_up(cut.rows, 2);
     }
-    cut.depth = divide_up(g->k, cut.parts);
-    cut.down = divide_up(g->m, cut.rows), cut.across = divide_up(g->n, cut.columns);
+    cut.depth = whole_divide_up(g->k, cut.parts);
+    cut.down = whole_divide_up(g->m, cut.rows), cut.across = whole_divide_up(g->n, cut.columns);
     return cut;
 }
 
@@ -210,9 +202,9 @@ static void run_task(float *c, float *sums, const float *a, const float *b, cons
         g.ldc = g.n, g.beta = 0, start = NULL;
     }
     c += (size_t)i * (size_t)g.ldc + (size_t)j;
-    g.m = min_int(cut->rows, g.m - i);
-    g.n = min_int(cut->columns, g.n - j);
-    g.k = min_int(cut->depth, g.k - k);
+    g.m = whole_min(cut->rows, g.m - i);
+    g.n = whole_min(cut->columns, g.n - j);
+    g.k = whole_min(cut->depth, g.k - k);
     product(c, a, b, start ? start + j : NULL, g);
 }
 

@@ -14,6 +14,7 @@
 #include "nn/winograd.h"
 
 #include "base/parallel.h"
+#include "base/whole.h"
 #include "nn/panel_product.h"
 #include "nn/winograd_tiles.h"
 
@@ -38,25 +39,15 @@ typedef struct {
     size_t u_plane;
 } Layout;
 
-static int min_int(int a, int b)
-{
-    return a < b ? a : b;
-}
-
-static int divide_up(int a, int b)
-{
-    return (a + b - 1) / b;
-}
-
 static size_t round_up(int a, int step)
 {
-    return (size_t)divide_up(a, step) * (size_t)step;
+    return (size_t)whole_divide_up(a, step) * (size_t)step;
 }
 
 static Layout layout_of(const ConvDims *d)
 {
     Layout l = {.d = *d, .tiles = winograd_tiles(d)};
-    l.panels = divide_up(d->c_out, PANEL);
+    l.panels = whole_divide_up(d->c_out, PANEL);
     l.v_row = round_up(d->c_in, SIMD_LANES);
     l.u_plane = (size_t)l.panels * (size_t)d->c_in * PANEL + PLANE_GAP;
     return l;
@@ -135,9 +126,9 @@ static void transform_outputs(float *y, Tiles t, ConvAdd add, const Layout *l, R
                                .residual = add.residual ? add.residual + pixel + o : NULL,
                                .line = (size_t)l->d.w * c,
                                .pixel = c,
-                               .rows = min_int(TILE, l->d.h - p.row),
-                               .columns = min_int(TILE, l->d.w - p.column),
-                               .channels = min_int(PANEL, (int)(c - o))};
+                               .rows = whole_min(TILE, l->d.h - p.row),
+                               .columns = whole_min(TILE, l->d.w - p.column),
+                               .channels = whole_min(PANEL, (int)(c - o))};
             winograd_output(to, t.m + ((size_t)panel * t.rows + (size_t)i) * M_TILE, PANEL);
         }
     }
@@ -150,18 +141,18 @@ static void transform_filter(float *u, size_t u_plane, const float *w, const Lay
     size_t c_out = (size_t)l->d.c_out, tap = (size_t)l->d.c_in * c_out;
     for (int i = c; i < c + count; i++)
         winograd_filter(u + (size_t)i * PANEL, u_plane, w + (size_t)i * c_out + panel * PANEL, tap,
-                        min_int(PANEL, l->d.c_out - panel * PANEL));
+                        whole_min(PANEL, l->d.c_out - panel * PANEL));
 }
 
 static void prepare(float *u, const float *w, const Layout *l)
 {
     enum { CHANNELS = 32 };
-    int down = divide_up(l->d.c_in, CHANNELS);
+    int down = whole_divide_up(l->d.c_in, CHANNELS);
 #pragma omp parallel for schedule(static)
     for (int task = 0; task < l->panels * down; task++) {
         int panel = task / down, c = task % down * CHANNELS;
         transform_filter(u + (size_t)panel * (size_t)l->d.c_in * PANEL, l->u_plane, w, l, panel, c,
-                         min_int(CHANNELS, l->d.c_in - c));
+                         whole_min(CHANNELS, l->d.c_in - c));
     }
 }
 
@@ -174,7 +165,7 @@ static void forward_blocks(float *y, const float *x, const float *u, ConvAdd add
     memset(zeros, 0, l->v_row * sizeof *zeros);
 #pragma omp parallel for schedule(dynamic)
     for (int first = 0; first < l->tiles.count; first += BLOCK_TILES) {
-        Range r = {first, min_int(BLOCK_TILES, l->tiles.count - first), 0, l->panels};
+        Range r = {first, whole_min(BLOCK_TILES, l->tiles.count - first), 0, l->panels};
         float *own = scratch + l->v_row + (size_t)parallel_thread() * size;
         Tiles t = tiles_at(own, own + v_size, l, BLOCK_TILES);
         transform_inputs(t, 0, x, zeros, l, first, r.tiles);

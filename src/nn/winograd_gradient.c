@@ -16,6 +16,7 @@
 #include "nn/winograd.h"
 
 #include "base/parallel.h"
+#include "base/whole.h"
 #include "nn/panel_product.h"
 #include "nn/winograd_tiles.h"
 
@@ -37,16 +38,6 @@ enum {
     OWN = FREQUENCIES * (2 * TILES_PLANE + FILTER_PLANE),
 };
 
-static int min_int(int a, int b)
-{
-    return a < b ? a : b;
-}
-
-static int divide_up(int a, int b)
-{
-    return (a + b - 1) / b;
-}
-
 /* How the work is cut: squares of channels, and parts of `share` tiles. */
 typedef struct {
     WinogradTiles tiles;
@@ -56,10 +47,10 @@ typedef struct {
 static Cut cut_work(const ConvDims *d)
 {
     Cut cut = {.tiles = winograd_tiles(d)};
-    cut.down = divide_up(d->c_in, SIDE), cut.across = divide_up(d->c_out, SIDE);
-    int parts = divide_up(TASKS, cut.down * cut.across);
-    cut.share = divide_up(divide_up(cut.tiles.count, parts), BLOCK) * BLOCK;
-    cut.parts = divide_up(cut.tiles.count, cut.share);
+    cut.down = whole_divide_up(d->c_in, SIDE), cut.across = whole_divide_up(d->c_out, SIDE);
+    int parts = whole_divide_up(TASKS, cut.down * cut.across);
+    cut.share = whole_divide_up(whole_divide_up(cut.tiles.count, parts), BLOCK) * BLOCK;
+    cut.parts = whole_divide_up(cut.tiles.count, cut.share);
     return cut;
 }
 
@@ -74,9 +65,9 @@ static Task task_of(const Cut *cut, const ConvDims *d, int task)
     Task t = {.c = square / cut->across * SIDE,
               .o = square % cut->across * SIDE,
               .tile = part * cut->share};
-    t.inputs = min_int(SIDE, d->c_in - t.c);
-    t.outputs = min_int(SIDE, d->c_out - t.o);
-    t.tiles = min_int(cut->share, cut->tiles.count - t.tile);
+    t.inputs = whole_min(SIDE, d->c_in - t.c);
+    t.outputs = whole_min(SIDE, d->c_out - t.o);
+    t.tiles = whole_min(cut->share, cut->tiles.count - t.tile);
     return t;
 }
 
@@ -94,7 +85,7 @@ static void transform_tile(Own own, int to, const float *dy, const float *x, con
     winograd_square(pixel, dy + t.o, own.zeros, tiles, d->c_out, at, TILE);
     for (int o = 0; o < t.outputs; o += PANEL) {
         winograd_output_adjoint(own.m + o * BLOCK + to * PANEL, TILES_PLANE, pixel,
-                                min_int(PANEL, t.outputs - o));
+                                whole_min(PANEL, t.outputs - o));
         for (int k = 0; k < TILE * TILE; k++) pixel[k] += PANEL;
     }
     at.row--, at.column--;
@@ -123,7 +114,7 @@ static void run_task(float *dw, const float *dy, const float *x, const ConvDims 
                      const WinogradTiles *tiles, Task t, Own own)
 {
     for (int done = 0; done < t.tiles; done += BLOCK) {
-        int count = min_int(BLOCK, t.tiles - done);
+        int count = whole_min(BLOCK, t.tiles - done);
         for (int i = 0; i < count; i++)
             transform_tile(own, i, dy, x, d, tiles, t, t.tile + done + i);
         multiply(own, t, count, done > 0);
@@ -133,7 +124,7 @@ static void run_task(float *dw, const float *dy, const float *x, const ConvDims 
         for (int o = 0; o < t.outputs; o += PANEL)
             winograd_filter_adjoint(dw + (size_t)(t.c + c) * c_out + (size_t)(t.o + o),
                                     c_in * c_out, own.du + o * SIDE + c * PANEL, FILTER_PLANE,
-                                    min_int(PANEL, t.outputs - o));
+                                    whole_min(PANEL, t.outputs - o));
 }
 
 static size_t filter_size(const ConvDims *d)

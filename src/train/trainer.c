@@ -1,5 +1,6 @@
 #include "train/trainer.h"
 
+#include "base/whole.h"
 #include "data/loader.h"
 #include "diffusion/loss.h"
 #include "diffusion/predict.h"
@@ -352,11 +353,6 @@ static void finish(Trainer *tr, StepReport *report, const Sums *sums)
     s->images += (uint64_t)c->batch_size;
 }
 
-static int min_int(int a, int b)
-{
-    return a < b ? a : b;
-}
-
 /* A batch given outright instead of drawn. */
 typedef struct {
     const float *x_0, *epsilon;
@@ -381,7 +377,7 @@ static void step(Trainer *tr, StepReport *report, const Given *given)
     Sums sums = {0};
     timestep_draws_start(&tr->draws, (uint32_t)tr->state.step);
     for (int first = 0; first < c->batch_size; first += c->micro_batch) {
-        int n = min_int(c->micro_batch, c->batch_size - first);
+        int n = whole_min(c->micro_batch, c->batch_size - first);
         if (given)
             copy_micro(tr, given, first, n);
         else
