@@ -33,22 +33,27 @@ static inline float vector_exp_near_zero(float r)
     return p * (r * r) + r + 1.0f;
 }
 
+/* x = k log 2 + r, |r| <= log(2)/2: gives exp(r), and k in the low bits of *whole. */
+static inline float vector_exp_reduced(uint32_t *whole, float x)
+{
+    const float round = 12582912.0f; /* 1.5 * 2^23: adding it rounds to a whole number */
+    float shifted = x * 1.44269504f + round, k = shifted - round;
+    memcpy(whole, &shifted, sizeof *whole);
+    /* log 2 in two parts */
+    return vector_exp_near_zero((x - k * 0.693359375f) + k * 2.12194440e-4f);
+}
+
 /*
  * exp(x) within 2 ulp (of the smallest normal, below that); exp(-inf) = 0, exp(inf) = inf, NaN
- * stays. x = k log 2 + r, |r| <= log(2)/2. 2^k is applied in two halves, since k itself may be past
- * what a float's exponent holds.
+ * stays. 2^k is applied in two halves, since k itself may be past what a float's exponent holds.
  */
 static inline float vector_exp(float x)
 {
     x = x < -104.0f ? -104.0f : x; /* exp is 0 below and infinite above; NaN passes */
     x = x > 89.0f ? 89.0f : x;
-    const float round = 12582912.0f; /* 1.5 * 2^23: adding it rounds to a whole number */
-    float shifted = x * 1.44269504f + round, k = shifted - round;
-    float r = (x - k * 0.693359375f) + k * 2.12194440e-4f; /* log 2 in two parts */
-    float p = vector_exp_near_zero(r);
-    uint32_t bits;
-    memcpy(&bits, &shifted, sizeof bits);
-    uint32_t whole = bits - 0x4B400000u; /* k, in two's complement */
+    uint32_t whole;
+    float p = vector_exp_reduced(&whole, x);
+    whole -= 0x4B400000u; /* k, in two's complement */
     uint32_t half = (uint32_t)((int32_t)whole >> 1);
     return p * vector_power_of_two(half) * vector_power_of_two(whole - half);
 }
@@ -67,13 +72,9 @@ static inline float vector_sigmoid(float x)
     bits = magnitude | (~bits & 0x80000000u);
     float minus_x, e;
     memcpy(&minus_x, &bits, sizeof minus_x);
-    const float round = 12582912.0f;
-    float shifted = minus_x * 1.44269504f + round, k = shifted - round;
-    float r = (minus_x - k * 0.693359375f) + k * 2.12194440e-4f;
-    float p = vector_exp_near_zero(r);
+    float p = vector_exp_reduced(&power, minus_x);
     memcpy(&bits, &p, sizeof bits);
-    memcpy(&power, &shifted, sizeof power);
-    bits += power << 23; /* the low bits of `shifted` are k: p 2^k */
+    bits += power << 23; /* p 2^k */
     memcpy(&e, &bits, sizeof e);
     return 1.0f / (1.0f + e);
 }
