@@ -54,18 +54,14 @@ static void choose_sampler(Sample *s)
     const SampleOptions *o = &s->options;
     const Config *c = &s->source.config;
     SamplerKind kind = o->sampler >= 0 ? (SamplerKind)o->sampler : c->sample.sampler;
-    s->sampler = (SamplerConfig){
-        .kind = kind,
-        .spacing = (Spacing)o->spacing,
-        .steps = o->steps > 0 ? o->steps : config_sample_steps(c, kind),
-        .eta = o->eta,
-        .variance = o->variance >= 0 ? (Variance)o->variance : c->diffusion.variance,
-        .prediction = c->diffusion.prediction,
-        .clip = o->clip >= 0 ? o->clip != 0 : c->sample.clip,
-        .learned_variance = c->diffusion.variance == VARIANCE_LEARNED_RANGE,
-        .channels = c->model.channels,
-        .seed = (uint64_t)o->seed,
-    };
+    s->sampler = config_sampler(c);
+    s->sampler.kind = kind;
+    s->sampler.spacing = (Spacing)o->spacing;
+    s->sampler.steps = o->steps > 0 ? o->steps : config_sample_steps(c, kind);
+    s->sampler.eta = o->eta;
+    if (o->variance >= 0) s->sampler.variance = (Variance)o->variance;
+    if (o->clip >= 0) s->sampler.clip = o->clip != 0;
+    s->sampler.seed = (uint64_t)o->seed;
 }
 
 /* A diffusers folder says both, each in a file of its own. */
