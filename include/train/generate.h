@@ -74,6 +74,10 @@ bool generator_init(Generator *g, Unet *unet, const float *weights,
                     const Conditioning *conditioning, int batch, Err *err);
 void generator_release(Generator *g);
 
+/* The timesteps of the chain, ascending, and how many there are; they lie in the arena of a batch,
+ * so not during one, and until the next. */
+const int *generator_timesteps(Generator *g, int *entries);
+
 /* Steps of each batch, without repeats, and the network calls that they take. Not during a batch.
  */
 int generator_steps(Generator *g);

@@ -4,19 +4,10 @@
 
 #include <math.h>
 
-/* The chain's timesteps, ascending, in the arena of a batch, which is free between batches. */
-static const int *timesteps_of(Generator *g, int *entries)
-{
-    g->variable.used = 0;
-    int *timesteps = arena_take(&g->variable, (size_t)g->config.steps * sizeof *timesteps);
-    *entries = sampler_entries(timesteps, &g->config, g->schedule.T);
-    return timesteps;
-}
-
 void edit_start(Generator *g, double strength)
 {
     int entries;
-    timesteps_of(g, &entries);
+    generator_timesteps(g, &entries);
     int start = (int)floor(strength * entries + 0.5);
     g->config.start = start > 0 ? start : 1;
 }
@@ -24,7 +15,7 @@ void edit_start(Generator *g, double strength)
 void edit_diffuse(float *x_t, Generator *g, const float *x_0, uint32_t first_image, int n)
 {
     int entries;
-    const int *timesteps = timesteps_of(g, &entries);
+    const int *timesteps = generator_timesteps(g, &entries);
     int start = g->config.start > 0 ? g->config.start : entries;
     double alpha_bar = g->schedule.alpha_bar[timesteps[start - 1] - 1];
     sampler_draw_x_T(x_t, n, g->size, g->config.seed, first_image);

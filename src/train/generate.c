@@ -140,9 +140,17 @@ static int *timesteps_of(Generator *g)
     return arena_take(&g->variable, (size_t)g->config.steps * sizeof(int));
 }
 
+const int *generator_timesteps(Generator *g, int *entries)
+{
+    int *timesteps = timesteps_of(g);
+    *entries = sampler_entries(timesteps, &g->config, g->schedule.T);
+    return timesteps;
+}
+
 int generator_steps(Generator *g)
 {
-    int entries = sampler_entries(timesteps_of(g), &g->config, g->schedule.T);
+    int entries;
+    generator_timesteps(g, &entries);
     return g->config.start > 0 ? g->config.start : entries;
 }
 
