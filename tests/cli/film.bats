@@ -18,11 +18,6 @@ sample() { # OPTION...
     "$DDPM" sample --quiet "$@"
 }
 
-# The value that info prints of a PNG's key.
-text_of() { # FILE KEY
-    "$DDPM" info "$1" | awk -v key="$2  " 'index($0, key) == 1 { print substr($0, 21) }'
-}
-
 # A PNG from its pixels on: without its texts.
 pixels_of() { # FILE
     tail -c "+$(grep -abo IDAT "$1" | head -n 1 | cut -d : -f 1)" "$1"

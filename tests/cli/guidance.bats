@@ -24,11 +24,6 @@ sample() { # OPTION...
     "$DDPM" sample --quiet --model classes --sampler ddim --steps 5 "$@"
 }
 
-# The value that info prints of a PNG's key.
-text_of() { # FILE KEY
-    "$DDPM" info "$1" | awk -v key="$2  " 'index($0, key) == 1 { print substr($0, 21) }'
-}
-
 image=$((8 * 8 * 3))
 
 @test "--class K: that of each image, whatever its index; the default is all in turn" {

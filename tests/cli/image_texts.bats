@@ -18,12 +18,6 @@ sample() { # OPTION...
     "$DDPM" sample --quiet "$@"
 }
 
-# The value that info prints of a PNG's key.
-text_of() { # FILE KEY
-    "$DDPM" info "$1" | awk -v key="$2  " '
-        index($0, key) == 1 { sub(/^ +/, "", $0); print substr($0, 21) }'
-}
-
 # The CRC-32 of standard input, from the end of what gzip makes of it.
 crc32() {
     gzip -c | tail -c 8 | od -An -t x1 -N 4 | awk '{ print $4 $3 $2 $1 }'

@@ -26,6 +26,12 @@ train() { # OPTION...
     "$DDPM" train --config tiny.json --quiet "$@"
 }
 
+# The value that info prints of a PNG's key.
+text_of() { # FILE KEY
+    "$DDPM" info "$1" | awk -v key="$2  " '
+        index($0, key) == 1 { sub(/^ +/, "", $0); print substr($0, 21) }'
+}
+
 # What ddpm says when it refuses: this exit code, nothing on stdout, one line on stderr that holds
 # all these words.
 refuses() { # CODE WORDS... -- ARGUMENT...
