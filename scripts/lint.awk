@@ -10,9 +10,10 @@ BEGIN {
     uses["diffusion"] = " base "
     uses["data"] = " base "
     uses["model"] = " nn base "
-    uses["train"] = " model nn diffusion data base "
-    uses["cmd"] = " train model nn diffusion data base "
-    uses["main"] = " cmd train model nn diffusion data base "
+    uses["eval"] = " model nn diffusion data base "
+    uses["train"] = " eval model nn diffusion data base "
+    uses["cmd"] = " train eval model nn diffusion data base "
+    uses["main"] = " cmd train eval model nn diffusion data base "
     # Where each third-party header is included; one that is not here may be in any one .c file.
     home["cblas.h"] = "src/base/gemm.c"
     home["cJSON.h"] = "src/base/json.c"
