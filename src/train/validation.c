@@ -1,6 +1,7 @@
 #include "train/validation.h"
 
 #include "base/clock.h"
+#include "base/moments.h"
 #include "data/pixels.h"
 
 #include <math.h>
@@ -20,31 +21,17 @@ int validation_entry(int j, int T)
 
 /* ---- means ---- */
 
-/* Welford's sums: of all squares, the small differences are what counts. */
-typedef struct {
-    int count[LOSS_QUARTERS];
-    double mean[LOSS_QUARTERS], squares[LOSS_QUARTERS];
-} Sums;
-
-static void add(Sums *s, int quarter, double value)
+/* `of` has LOSS_QUARTERS. */
+static void finish(ValidationMean *out, const Moments *of)
 {
-    double difference = value - s->mean[quarter];
-    s->mean[quarter] += difference / ++s->count[quarter];
-    s->squares[quarter] += difference * (value - s->mean[quarter]);
-}
-
-static void finish(ValidationMean *out, const Sums *s)
-{
-    double mean = 0, spread = 0;
-    int n = 0;
+    double mean = 0, spread = 0, n = 0;
     for (int q = 0; q < LOSS_QUARTERS; q++) {
-        int count = s->count[q];
-        double variance = count > 1 ? s->squares[q] / (count - 1) : (double)NAN;
-        out->quarter_mean[q] = count > 0 ? s->mean[q] : (double)NAN;
-        out->quarter_error[q] = sqrt(variance / count);
-        if (count == 0) continue;
-        mean += count * s->mean[q];
-        spread += count * variance;
+        double count = (double)of[q].count;
+        out->quarter_mean[q] = count > 0 ? of[q].mean : (double)NAN;
+        out->quarter_error[q] = moments_error(&of[q]);
+        if (of[q].count == 0) continue;
+        mean += count * of[q].mean;
+        spread += count * moments_variance(&of[q]);
         n += count;
     }
     out->mean = mean / n;
@@ -70,7 +57,7 @@ static void fill(const TrainerBatch *b, const Dataset *set, int T, int first, in
 bool validation_run(Validation *v, Trainer *trainer, const Config *config, const Dataset *set,
                     bool (*stop)(void *context), void *context)
 {
-    Sums loss = {0}, noise = {0};
+    Moments loss[LOSS_QUARTERS] = {{0}}, noise[LOSS_QUARTERS] = {{0}};
     TrainerBatch batch = trainer_batch(trainer);
     const float *weights = trainer_state(trainer)->ema[0];
     int most = trainer_micro_batch(config), T = config->diffusion.timesteps;
@@ -83,12 +70,12 @@ bool validation_run(Validation *v, Trainer *trainer, const Config *config, const
         trainer_evaluate(trainer, weights, images);
         for (int i = 0; i < images; i++) {
             int quarter = trainer_quarter(batch.entry[i], T);
-            add(&loss, quarter, batch.loss[i]);
-            add(&noise, quarter, batch.noise_error[i]);
+            moments_add(&loss[quarter], batch.loss[i]);
+            moments_add(&noise[quarter], batch.noise_error[i]);
         }
     }
     *v = (Validation){.images = n, .seconds = clock_seconds() - start};
-    finish(&v->loss, &loss);
-    finish(&v->noise, &noise);
+    finish(&v->loss, loss);
+    finish(&v->noise, noise);
     return true;
 }
