@@ -4,14 +4,14 @@
 #include "cmd/command.h"
 #include "cmd/config_help.h"
 #include "cmd/sample_options.h"
+#include "cmd/schedule_options.h"
 #include "cmd/train_options.h"
 
 #include <string.h>
 
 static const Command commands[] = {
-    {&train_options_table, cmd_train},
-    {&sample_options_table, cmd_sample},
-    {&info_options_table, cmd_info},
+    {&train_options_table, cmd_train}, {&sample_options_table, cmd_sample},
+    {&info_options_table, cmd_info},   {&schedule_options_table, cmd_schedule},
     {&bench_options_table, cmd_bench},
 };
 

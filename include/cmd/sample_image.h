@@ -1,5 +1,5 @@
 /*
- * Images that `ddpm sample` is given, as its model takes them.
+ * Images that `ddpm sample` and `ddpm schedule` are given, as the model takes them.
  */
 #ifndef DDPM_CMD_SAMPLE_IMAGE_H
 #define DDPM_CMD_SAMPLE_IMAGE_H
