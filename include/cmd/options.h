@@ -46,15 +46,26 @@ typedef struct {
     int value;
 } Option;
 
+/* Options whose destinations are in one struct, which is at `offset` in the command's. */
+typedef struct {
+    const Option *options;
+    size_t count, offset;
+} OptionGroup;
+
+enum { OPTION_GROUPS = 4 };
+
 typedef struct {
     const char *name;    /* of the command, as typed after `ddpm` */
     const char *summary; /* one sentence */
     const char *operand; /* what --help calls the one operand it needs, or NULL: none is taken */
     size_t operand_offset;
-    const Option *options;
-    size_t count;
-    const char *notes; /* printed after the options; may be NULL */
+    OptionGroup groups[OPTION_GROUPS]; /* in the order of --help; those left out have no options */
+    const char *notes;                 /* printed after the options; may be NULL */
 } OptionTable;
+
+/* The option `index` of all groups, and where its destination is in the command's struct (unless
+ * `offset` is NULL); NULL from their number on. */
+const Option *options_at(const OptionTable *table, size_t index, size_t *offset);
 
 /* Read argv[1..argc) into the struct `out`, whose fields hold the defaults. Texts point into argv.
  * `--help` and `-h` need no entry: *help becomes true and the rest is not looked at. ERR_USAGE for

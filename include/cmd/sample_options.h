@@ -4,7 +4,7 @@
 #ifndef DDPM_CMD_SAMPLE_OPTIONS_H
 #define DDPM_CMD_SAMPLE_OPTIONS_H
 
-#include "cmd/options.h"
+#include "cmd/common_options.h"
 
 #include <stdbool.h>
 
@@ -14,7 +14,8 @@ extern const char *const edit_by_names[];
 
 /* What was not given is what the model's config says, or else the default stated. */
 typedef struct {
-    const char *model;  /* NULL: the newest run */
+    ModelOptions model;
+    WorkOptions work;
     const char *output; /* .png, .npy, .npz or a folder */
     const char *noise;  /* an .npy file with x_T, or NULL */
     int count;          /* 0: not given */
@@ -28,9 +29,7 @@ typedef struct {
     int clip;           /* 1 or 0; -1: not given */
     int batch;          /* images denoised at once; 0: not given */
     int columns;        /* of a grid; 0: about as many as rows */
-    int threads;        /* 0: OMP_NUM_THREADS, or else all cores */
-    double ema;         /* a rate of train.ema_decay; below 0: the first */
-    bool raw, as_float, quiet;
+    bool as_float;
     /* of cmd/sample_classes.h */
     const char *classes, *interval; /* NULL: not given */
     double guidance;                /* default 1 */

@@ -4,20 +4,19 @@
 #ifndef DDPM_CMD_TRAIN_OPTIONS_H
 #define DDPM_CMD_TRAIN_OPTIONS_H
 
-#include "cmd/options.h"
+#include "cmd/common_options.h"
 
 #include <stdbool.h>
 
 typedef enum { RESUME_NO, RESUME_YES, RESUME_AUTO } Resume;
 
 typedef struct {
-    const char *config; /* NULL: not given */
-    const char *out;    /* NULL: a new folder under runs/, or with `resume` the newest */
-    const char *init;   /* a model whose weights to start from, or NULL */
-    int resume;         /* a Resume */
-    bool overwrite, dry_run, quiet;
-    OptionList set;     /* KEY=VALUE each */
-    int threads;        /* 0: OMP_NUM_THREADS, or else all cores */
+    ConfigOptions config;
+    WorkOptions work;
+    const char *out;  /* NULL: a new folder under runs/, or with `resume` the newest */
+    const char *init; /* a model whose weights to start from, or NULL */
+    int resume;       /* a Resume */
+    bool overwrite, dry_run;
     int64_t seed;       /* -1: the config's */
     double max_seconds; /* 0: no limit */
 } TrainOptions;

@@ -42,10 +42,7 @@ static bool read_config(Report *r, Err *err)
 {
     const BenchOptions *o = &r->options;
     Config *c = &r->config;
-    if (!config_find(r->name, sizeof r->name, o->config, err) || !config_read(c, r->name, err))
-        return false;
-    for (size_t i = 0; i < o->set.count; i++)
-        if (!config_set(c, o->set.items[i], err)) return false;
+    if (!config_options_read(c, r->name, &o->config, err)) return false;
     if (o->batch > 0) c->train.batch_size = c->train.micro_batch = o->batch;
     c->data.format = DATA_SHAPES;
     return config_check(c, err);
@@ -131,7 +128,7 @@ static bool measure(Report *r, BenchKind kind, Err *err)
 {
     Bench bench;
     int repeat = r->options.repeat;
-    progress_init(&r->progress, bench_names[kind], "steps", 0, repeat + 1, r->options.quiet);
+    progress_init(&r->progress, bench_names[kind], "steps", 0, repeat + 1, r->options.work.quiet);
     bool ok = bench_run(&bench, kind, &r->config, repeat, on_step, r, err);
     progress_release(&r->progress);
     if (!ok) return false;
@@ -171,7 +168,7 @@ int cmd_bench(int argc, char **argv)
         options_help(stdout, &bench_options_table);
         return command_finish("bench");
     }
-    if (r.options.threads > 0) parallel_setup(r.options.threads);
+    if (r.options.work.threads > 0) parallel_setup(r.options.work.threads);
     bool ok = read_config(&r, &err) && describe(&r, &err) && measure_all(&r, &err) &&
               print_json(r.json, &err);
     json_free(r.json);

@@ -32,8 +32,7 @@ const OptionTable info_options_table = {
     .summary = "what a config, a model's folder or an image that ddpm drew holds",
     .operand = "PATH",
     .operand_offset = offsetof(InfoOptions, path),
-    .options = options,
-    .count = sizeof options / sizeof *options,
+    .groups = {{options, sizeof options / sizeof *options, 0}},
 };
 
 static bool print_config(const Config *config, Err *err)

@@ -21,6 +21,20 @@ typedef struct {
     const char *operand;
 } Parse;
 
+const Option *options_at(const OptionTable *table, size_t index, size_t *offset)
+{
+    for (size_t g = 0; g < OPTION_GROUPS; g++) {
+        const OptionGroup *group = &table->groups[g];
+        if (index < group->count) {
+            const Option *option = &group->options[index];
+            if (offset) *offset = group->offset + option->offset;
+            return option;
+        }
+        index -= group->count;
+    }
+    return NULL;
+}
+
 static bool may_lack_value(const Option *option)
 {
     return option->argument && option->argument[0] == '[';
@@ -113,9 +127,16 @@ static bool read_pair(const char **out, Parse *parse, const Option *option, cons
     return true;
 }
 
-static bool store(Parse *parse, const Option *option, const char *text, Err *err)
+/* An option of the table, and where its value goes. */
+typedef struct {
+    const Option *option;
+    void *to;
+} Found;
+
+static bool store(Parse *parse, Found found, const char *text, Err *err)
 {
-    void *to = parse->out + option->offset;
+    const Option *option = found.option;
+    void *to = found.to;
     int64_t whole;
     switch (option->type) {
     case OPTION_FLAG:
@@ -168,7 +189,9 @@ static bool unknown_option(const OptionTable *table, const char *word, Err *err)
     size_t size = strcspn(word, "=");
     char name[64];
     snprintf(name, sizeof name, "%.*s", (int)size, word);
-    for (size_t i = 0; i < table->count; i++) nearest_try(&best, name + 2, table->options[i].name);
+    const Option *option;
+    for (size_t i = 0; (option = options_at(table, i, NULL)); i++)
+        nearest_try(&best, name + 2, option->name);
     nearest_try(&best, name + 2, "help");
     if (word[1] == '-' && best.name)
         return err_set(err, ERR_USAGE, "there is no option %s; did you mean --%s?", name,
@@ -177,45 +200,59 @@ static bool unknown_option(const OptionTable *table, const char *word, Err *err)
                    table->name);
 }
 
+static bool is_named(const Option *option, const char *name, size_t size)
+{
+    return strlen(option->name) == size && strncmp(option->name, name, size) == 0;
+}
+
+static Found find_name(const Parse *parse, const char *name, size_t size)
+{
+    const Option *option;
+    size_t offset;
+    for (size_t i = 0; (option = options_at(parse->table, i, &offset)); i++)
+        if (is_named(option, name, size)) return (Found){option, parse->out + offset};
+    return (Found){0};
+}
+
+static Found find_letter(const Parse *parse, char letter)
+{
+    const Option *option;
+    size_t offset;
+    for (size_t i = 0; (option = options_at(parse->table, i, &offset)); i++)
+        if (option->letter == letter) return (Found){option, parse->out + offset};
+    return (Found){0};
+}
+
 static bool parse_long(Parse *parse, const char *word, Err *err)
 {
     size_t size = strcspn(word + 2, "=");
     const char *value = word[2 + size] ? word + 3 + size : NULL;
-    for (size_t i = 0; i < parse->table->count; i++) {
-        const Option *option = &parse->table->options[i];
-        if (strlen(option->name) != size || strncmp(option->name, word + 2, size) != 0) continue;
-        if (!option->argument && value)
-            return err_set(err, ERR_USAGE, "--%s takes no value, but has \"%s\"", option->name,
-                           value);
-        if (option->argument && !value && !next_value(&value, parse, option, err)) return false;
-        return store(parse, option, value, err);
-    }
-    return unknown_option(parse->table, word, err);
-}
-
-static const Option *find_letter(const OptionTable *table, char letter)
-{
-    for (size_t i = 0; i < table->count; i++)
-        if (table->options[i].letter == letter) return &table->options[i];
-    return NULL;
+    Found found = find_name(parse, word + 2, size);
+    if (!found.option) return unknown_option(parse->table, word, err);
+    if (!found.option->argument && value)
+        return err_set(err, ERR_USAGE, "--%s takes no value, but has \"%s\"", found.option->name,
+                       value);
+    if (found.option->argument && !value && !next_value(&value, parse, found.option, err))
+        return false;
+    return store(parse, found, value, err);
 }
 
 /* -q, -n 4, -n4, and letters without a value together: -qr. */
 static bool parse_short(Parse *parse, const char *word, Err *err)
 {
     for (const char *at = word + 1; *at; at++) {
-        const Option *option = find_letter(parse->table, *at);
+        Found found = find_letter(parse, *at);
         char unknown[] = {'-', *at, 0};
-        if (!option) return unknown_option(parse->table, unknown, err);
+        if (!found.option) return unknown_option(parse->table, unknown, err);
         const char *value = NULL;
-        if (option->argument) {
+        if (found.option->argument) {
             if (at[1])
                 value = at + 1;
-            else if (!next_value(&value, parse, option, err))
+            else if (!next_value(&value, parse, found.option, err))
                 return false;
-            return store(parse, option, value, err);
+            return store(parse, found, value, err);
         }
-        if (!store(parse, option, NULL, err)) return false;
+        if (!store(parse, found, NULL, err)) return false;
     }
     return true;
 }
@@ -270,11 +307,11 @@ static void print_option(FILE *to, const Option *option)
 
 void options_help(FILE *to, const OptionTable *table)
 {
-    fprintf(to, "ddpm %s: %s\n\nUsage: ddpm %s%s%s%s\n", table->name, table->summary, table->name,
+    const Option *option;
+    fprintf(to, "ddpm %s: %s\n\nUsage: ddpm %s%s%s%s\n\n", table->name, table->summary, table->name,
             table->operand ? " " : "", table->operand ? table->operand : "",
-            table->count ? " [OPTION]..." : "");
-    fputc('\n', to);
-    for (size_t i = 0; i < table->count; i++) print_option(to, &table->options[i]);
+            options_at(table, 0, NULL) ? " [OPTION]..." : "");
+    for (size_t i = 0; (option = options_at(table, i, NULL)); i++) print_option(to, option);
     print_option(to, &(Option){.name = "help", .letter = 'h', .help = "print this"});
     if (table->notes) fprintf(to, "\n%s\n", table->notes);
 }

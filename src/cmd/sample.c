@@ -121,7 +121,8 @@ static bool choose_output(Sample *s, Err *err)
 
 static bool choose(Sample *s, Err *err)
 {
-    if (!sample_edit_check(&s->options, err) || !source_open(&s->source, s->options.model, err))
+    if (!sample_edit_check(&s->options, err) ||
+        !source_open(&s->source, s->options.model.path, err))
         return false;
     choose_sampler(s);
     return sample_edit_sampler(&s->sampler, &s->options, &s->source.config, err) &&
@@ -137,11 +138,9 @@ static bool choose(Sample *s, Err *err)
 
 static bool load_weights(Sample *s, Err *err)
 {
-    const SampleOptions *o = &s->options;
     const TrainConfig *c = &s->source.config.train;
     char text[160];
-    s->which = o->raw ? SOURCE_RAW : SOURCE_FIRST_EMA;
-    if (o->ema >= 0 && !source_find_ema(&s->which, &s->source, o->ema, err)) return false;
+    if (!model_options_which(&s->which, &s->options.model, &s->source, err)) return false;
     if (s->source.kind == SOURCE_CHECKPOINT && s->which != SOURCE_RAW &&
         ema_is_early(text, sizeof text, c->ema_decay[s->which], c->ema_warmup, s->source.updates))
         fprintf(stderr, "ddpm sample: %s; --raw draws from the weights themselves\n", text);
@@ -204,7 +203,7 @@ static bool describe(Sample *s, Err *err)
 static void announce(Sample *s)
 {
     char eta[48] = "", guidance[48] = "";
-    if (s->options.quiet) return;
+    if (s->options.work.quiet) return;
     if (sampler_takes_eta(s->sampler.kind)) snprintf(eta, sizeof eta, ", eta %g", s->sampler.eta);
     if (s->classes.guidance != 1.0)
         snprintf(guidance, sizeof guidance, ", guidance %g", s->classes.guidance);
@@ -288,7 +287,7 @@ static int stopped(const Sample *s)
 
 static int run(Sample *s, Err *err)
 {
-    if (s->options.threads > 0) parallel_setup(s->options.threads);
+    if (s->options.work.threads > 0) parallel_setup(s->options.work.threads);
     if (!choose(s, err) || !load(s, err) || !describe(s, err)) return command_fail("sample", err);
     bool folder = s->output.kind == OUTPUT_FOLDER;
     if (folder && !sample_folder_open(&s->folder, &s->output, err))
@@ -298,7 +297,7 @@ static int run(Sample *s, Err *err)
     progress_init(&s->progress, "sample", "calls", 0,
                   (long)(sample_edit_calls_before(&s->edit) +
                          needed_batches(s) * sample_edit_calls(&s->edit)),
-                  s->options.quiet);
+                  s->options.work.quiet);
     bool ok = draw(s, err);
     progress_release(&s->progress);
     if (ok && s->stopped && !s->film.failed) return stopped(s);

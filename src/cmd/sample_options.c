@@ -8,12 +8,6 @@ const char *const edit_by_names[] = {"noise", "inversion", NULL};
 #define AT(field) .offset = offsetof(SampleOptions, field)
 
 static const Option options[] = {
-    {.name = "model",
-     .letter = 'm',
-     .argument = "PATH",
-     .type = OPTION_TEXT,
-     AT(model),
-     .help = "a run, a checkpoint or a diffusers folder (default: the newest run under runs/)"},
     {.name = "count",
      .letter = 'n',
      .argument = "N",
@@ -201,13 +195,6 @@ static const Option options[] = {
      AT(trajectory),
      .help = "write a grid of x_t for each step too, DIR/000000.png and so on: the frames of a "
              "film"},
-    {.name = "ema",
-     .argument = "RATE",
-     .type = OPTION_NUMBER,
-     AT(ema),
-     .max = 1,
-     .help = "the average of this rate, of the model's train.ema_decay (default: the first)"},
-    {.name = "raw", .type = OPTION_FLAG, AT(raw), .help = "the raw weights instead of an average"},
     {.name = "batch",
      .letter = 'b',
      .argument = "N",
@@ -216,22 +203,14 @@ static const Option options[] = {
      .min = 1,
      .max = 1 << 16,
      .help = "images denoised at once"},
-    {.name = "threads",
-     .letter = 't',
-     .argument = "N",
-     .type = OPTION_INT,
-     AT(threads),
-     .min = 1,
-     .max = 1024,
-     .help = "threads (default: OMP_NUM_THREADS, or all cores)"},
-    {.name = "quiet", .letter = 'q', .type = OPTION_FLAG, AT(quiet), .help = "no progress"},
 };
 
 const OptionTable sample_options_table = {
     .name = "sample",
     .summary = "draw images from a model",
-    .options = options,
-    .count = sizeof options / sizeof *options,
+    .groups = {{model_options, MODEL_OPTIONS, offsetof(SampleOptions, model)},
+               {options, sizeof options / sizeof *options, 0},
+               {work_options, WORK_OPTIONS, offsetof(SampleOptions, work)}},
     .notes = "A model with classes draws image i, counted from 0, of class i modulo their\n"
              "number, or as --class says; a .npz has these labels too, as arr_1 (int64, N),\n"
              "beside the images as arr_0. It can be trained on: data.format=npy,\n"
@@ -247,14 +226,8 @@ bool sample_options_parse(SampleOptions *o, bool *help, int argc, char **argv, E
                          .fit = -1,
                          .by = -1,
                          .guidance = 1,
-                         .ema = -1};
+                         .model.ema = MODEL_FIRST_EMA};
     if (!options_parse(o, help, &sample_options_table, argc, argv, err) || *help) return *help;
     if (!o->output) return err_set(err, ERR_USAGE, "--output OUT is needed, such as -o grid.png");
-    if (o->raw && o->ema >= 0)
-        return err_set(
-            err, ERR_USAGE,
-            "--raw takes the weights that were trained, --ema %g an average of them; give "
-            "one of them",
-            o->ema);
-    return true;
+    return model_options_check(&o->model, err);
 }

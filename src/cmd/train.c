@@ -33,17 +33,11 @@ typedef struct {
 
 /* ---- the configuration ---- */
 
-static bool apply_options(Config *config, const TrainOptions *o, Err *err)
+static bool apply_options(Config *config, char file[FILE_PATH], const TrainOptions *o, Err *err)
 {
-    for (size_t i = 0; i < o->set.count; i++)
-        if (!config_set(config, o->set.items[i], err)) return false;
+    if (!config_options_read(config, file, &o->config, err)) return false;
     if (o->seed >= 0) config->train.seed = (uint64_t)o->seed;
     return config_check(config, err);
-}
-
-static bool read_config(Config *config, char path[FILE_PATH], const char *name, Err *err)
-{
-    return config_find(path, FILE_PATH, name, err) && config_read(config, path, err);
 }
 
 static bool same_model(const Config *recorded, const Config *wanted, const char *folder, Err *err)
@@ -94,9 +88,8 @@ static bool resume_config(Train *t, Err *err)
     CheckpointInfo info;
     if (!checkpoint_info(&info, t->checkpoint, err)) return false;
     t->config = info.config;
-    if (t->options.config && !read_config(&t->config, path, t->options.config, err)) return false;
     snprintf(t->name, sizeof t->name, "%s", t->folder);
-    if (!apply_options(&t->config, &t->options, err) ||
+    if (!apply_options(&t->config, path, &t->options, err) ||
         !same_model(&info.config, &t->config, t->folder, err) ||
         !same_averages(&info.config, &t->config, t->folder, err) ||
         !check_steps_done(t, &info, err))
@@ -135,8 +128,7 @@ static bool refuse_folder(const char *out, Err *err)
 static bool fresh_config(Train *t, Err *err)
 {
     const TrainOptions *o = &t->options;
-    if (!read_config(&t->config, t->name, o->config, err) || !apply_options(&t->config, o, err))
-        return false;
+    if (!apply_options(&t->config, t->name, o, err)) return false;
     if (!o->out) return new_folder(t, err);
     if (file_exists(o->out) && !file_is_folder(o->out))
         return err_set(err, ERR_USAGE, "--out %s is a file; name a folder", o->out);
@@ -151,8 +143,8 @@ static bool find_run(Train *t, Err *err)
 {
     char stem[256];
     if (t->options.out) return file_path(t->folder, err, "%s", t->options.out);
-    if (!t->options.config) return source_newest_run(t->folder, "runs", err);
-    config_stem(stem, sizeof stem, t->options.config);
+    if (!t->options.config.name) return source_newest_run(t->folder, "runs", err);
+    config_stem(stem, sizeof stem, t->options.config.name);
     return run_last_folder(t->folder, stem, err);
 }
 
@@ -321,7 +313,7 @@ static void on_step(void *context, const StepReport *report)
     double weight = t->steps < 20 ? 1.0 / (t->steps + 1) : 0.05;
     t->loss += weight * (report->loss - t->loss);
     t->steps++;
-    if (t->steps <= 1 + TIMED_STEPS && !t->options.quiet) say_how_long(t, report->step + 1);
+    if (t->steps <= 1 + TIMED_STEPS && !t->options.work.quiet) say_how_long(t, report->step + 1);
     snprintf(text, sizeof text, "loss %.4f", t->loss);
     progress_update(&t->progress, (long)report->step + 1, text);
 }
@@ -329,7 +321,7 @@ static void on_step(void *context, const StepReport *report)
 static void on_note(void *context, const char *text)
 {
     Train *t = context;
-    if (t->options.quiet) return;
+    if (t->options.work.quiet) return;
     progress_clear(&t->progress);
     fprintf(stderr, "wrote %s\n", text);
 }
@@ -337,7 +329,7 @@ static void on_note(void *context, const char *text)
 static void on_remark(void *context, const char *text)
 {
     Train *t = context;
-    if (t->options.quiet) return;
+    if (t->options.work.quiet) return;
     progress_clear(&t->progress);
     fprintf(stderr, "%s\n", text);
 }
@@ -379,7 +371,7 @@ static int ended(const Train *t, RunEnd end)
 /* A run that has done all its steps: there is nothing to be done, and nothing is changed. */
 static int nothing_left(const Train *t)
 {
-    if (!t->options.quiet)
+    if (!t->options.work.quiet)
         fprintf(stderr, "%s has done its %d steps; --set train.steps=N goes on up to N\n",
                 t->folder, t->config.train.steps);
     printf("%s\n", t->folder);
@@ -392,13 +384,13 @@ static int run(Train *t, Err *err)
     RunObserver observer = {t, on_step, on_note, on_remark, on_warning, on_stop};
     uint64_t first = trainer_state(t->trainer)->step;
     if (first == (uint64_t)t->config.train.steps) return nothing_left(t);
-    if (!t->options.quiet) {
+    if (!t->options.work.quiet) {
         if (!describe(stderr, t, err)) return command_fail("train", err);
         fprintf(stderr, "%s %s\n", first > 0 ? "going on with" : "run", t->folder);
     }
     interrupt_install();
     progress_init(&t->progress, "train", "steps", (long)first, t->config.train.steps,
-                  t->options.quiet);
+                  t->options.work.quiet);
     RunOptions options = {.max_seconds = t->options.max_seconds,
                           .validation = &t->sets.validation,
                           .replace =
@@ -410,7 +402,7 @@ static int run(Train *t, Err *err)
 
 static int start(Train *t, Err *err)
 {
-    if (t->options.threads > 0) parallel_setup(t->options.threads);
+    if (t->options.work.threads > 0) parallel_setup(t->options.work.threads);
     if (!choose(t, err) || !prepare(t, err)) return command_fail("train", err);
     if (!t->options.dry_run) return run(t, err);
     return dry_run(t, err) ? command_finish("train") : command_fail("train", err);

@@ -8,26 +8,12 @@ static const char *const resume_names[] = {"no", "yes", "auto", NULL};
 #define AT(field) .offset = offsetof(TrainOptions, field)
 
 static const Option options[] = {
-    {.name = "config",
-     .letter = 'c',
-     .argument = "FILE",
-     .type = OPTION_TEXT,
-     AT(config),
-     .help = "what to train; a bare name is looked for here, in configs/ and in the installed "
-             "configs"},
     {.name = "out",
      .letter = 'o',
      .argument = "DIR",
      .type = OPTION_TEXT,
      AT(out),
      .help = "the run's folder (default: runs/ and the config's name)"},
-    {.name = "set",
-     .letter = 's',
-     .argument = "KEY=VALUE",
-     .type = OPTION_LIST,
-     AT(set),
-     .help = "override a key of the config, as in train.steps=100; may be repeated; `ddpm help "
-             "config` lists the keys"},
     {.name = "resume",
      .argument = "[=auto]",
      .type = OPTION_CHOICE,
@@ -52,14 +38,6 @@ static const Option options[] = {
      AT(seed),
      .max = 0x1p53,
      .help = "the same as --set train.seed=N"},
-    {.name = "threads",
-     .letter = 't',
-     .argument = "N",
-     .type = OPTION_INT,
-     AT(threads),
-     .min = 1,
-     .max = 1024,
-     .help = "threads (default: OMP_NUM_THREADS, or all cores)"},
     {.name = "max-seconds",
      .argument = "S",
      .type = OPTION_NUMBER,
@@ -72,14 +50,14 @@ static const Option options[] = {
      .type = OPTION_FLAG,
      AT(dry_run),
      .help = "print parameters, GFLOP an image and memory, do one step, write nothing"},
-    {.name = "quiet", .letter = 'q', .type = OPTION_FLAG, AT(quiet), .help = "no progress"},
 };
 
 const OptionTable train_options_table = {
     .name = "train",
     .summary = "train a model of images",
-    .options = options,
-    .count = sizeof options / sizeof *options,
+    .groups = {{config_options, CONFIG_OPTIONS, offsetof(TrainOptions, config)},
+               {options, sizeof options / sizeof *options, 0},
+               {work_options, WORK_OPTIONS, offsetof(TrainOptions, work)}},
     .notes = "--resume goes on with the config that the run recorded; where --config is\n"
              "given too, its train and sample keys take effect.\n\n"
              "SIGINT and SIGTERM save a checkpoint first. Exit codes: 0 done, 1 failed, 2 bad\n"
@@ -97,7 +75,7 @@ static bool contradiction(const TrainOptions *o, Err *err)
         return err_set(err, ERR_USAGE,
                        "--resume goes on with the weights of a run, --init starts "
                        "a new one from others; give one of them");
-    if (!o->config && o->resume != RESUME_YES)
+    if (!o->config.name && o->resume != RESUME_YES)
         return err_set(err, ERR_USAGE,
                        "--config FILE is needed, such as --config demo.json, unless --resume goes "
                        "on with a run");

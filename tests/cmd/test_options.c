@@ -1,3 +1,5 @@
+#include "cmd/bench_options.h"
+#include "cmd/command.h"
 #include "cmd/options.h"
 #include "cmd/sample_options.h"
 #include "cmd/train_options.h"
@@ -60,8 +62,7 @@ static const Option options[] = {
 static const OptionTable table = {.name = "test",
                                   .operand = "PATH",
                                   .operand_offset = offsetof(Out, path),
-                                  .options = options,
-                                  .count = sizeof options / sizeof *options};
+                                  .groups = {{options, sizeof options / sizeof *options, 0}}};
 
 enum { MAX_WORDS = 200 };
 
@@ -232,14 +233,14 @@ static void train_options(void **state)
     TrainOptions o;
     Err err;
     assert_true(parse_train(&o, "--config cifar.json", &err));
-    assert_string_equal(o.config, "cifar.json");
+    assert_string_equal(o.config.name, "cifar.json");
     assert_null(o.out);
     assert_int_equal(o.resume, RESUME_NO);
-    assert_true(o.seed == -1 && o.threads == 0 && !o.overwrite && !o.dry_run && !o.quiet);
+    assert_true(o.seed == -1 && o.work.threads == 0 && !o.overwrite && !o.dry_run && !o.work.quiet);
     assert_true(parse_train(&o, "--resume --set train.steps=9 --max-seconds 1.5", &err));
     assert_int_equal(o.resume, RESUME_YES);
     assert_close(o.max_seconds, 1.5, 0);
-    assert_string_equal(o.set.items[0], "train.steps=9");
+    assert_string_equal(o.config.set.items[0], "train.steps=9");
     assert_true(parse_train(&o, "--resume=auto --config a --seed 4 --init b --overwrite", &err));
     assert_int_equal(o.resume, RESUME_AUTO);
     assert_true(o.seed == 4);
@@ -270,12 +271,12 @@ static void sample_options(void **state)
     assert_int_equal(o.count, 64);
     assert_string_equal(o.output, "grid.png");
     assert_true(o.seed == 0 && o.sampler == -1 && o.variance == -1 && o.spacing == 0);
-    assert_true(o.clip == -1 && o.steps == 0 && o.batch == 0 && o.columns == 0 && !o.raw);
+    assert_true(o.clip == -1 && o.steps == 0 && o.batch == 0 && o.columns == 0 && !o.model.raw);
     assert_true(parse_sample(&o, "-o x --no-clip --sampler ddim --eta 0.5 --float --raw", &err));
     assert_int_equal(o.clip, 0);
     assert_int_equal(o.sampler, 1);
     assert_close(o.eta, 0.5, 0);
-    assert_true(o.as_float && o.raw);
+    assert_true(o.as_float && o.model.raw);
     assert_true(parse_sample(&o, "-o x --clip --spacing trailing --variance fixed_large", &err));
     assert_true(o.clip == 1 && o.spacing == 2 && o.variance == 1);
     assert_false(parse_sample(&o, "-n 4", &err));
@@ -284,31 +285,36 @@ static void sample_options(void **state)
     assert_non_null(strstr(err.text, "did you mean ddim?"));
 }
 
-/* --help has every option, and no line is wider than a terminal or ends in a space. */
+/* Each option has help and stands in --help; none has the name or letter of another. */
+static void has_all_options(const char *text, const OptionTable *t)
+{
+    const Option *option, *other;
+    for (size_t i = 0; (option = options_at(t, i, NULL)); i++) {
+        char name[64];
+        snprintf(name, sizeof name, "--%s", option->name);
+        assert_non_null(strstr(text, name));
+        assert_non_null(option->help);
+        for (size_t j = 0; j < i; j++) {
+            other = options_at(t, j, NULL);
+            assert_string_not_equal(option->name, other->name);
+            assert_true(option->letter == 0 || option->letter != other->letter);
+        }
+    }
+}
+
+/* No line is wider than a terminal or ends in a space. */
 static void help_is_complete(void **state)
 {
     (void)state;
-    const OptionTable *tables[] = {&table, &train_options_table, &sample_options_table};
+    const OptionTable *tables[] = {&train_options_table, &sample_options_table,
+                                   &bench_options_table, &info_options_table};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         char *text;
         size_t size;
         FILE *to = open_memstream(&text, &size);
-        Option with_help[64];
-        OptionTable shown = *tables[i];
-        assert_true(shown.count <= 64);
-        for (size_t j = 0; j < shown.count; j++) {
-            with_help[j] = shown.options[j];
-            if (!with_help[j].help) with_help[j].help = "words";
-        }
-        shown.options = with_help;
-        if (!shown.summary) shown.summary = "words";
-        options_help(to, &shown);
+        options_help(to, tables[i]);
         fclose(to);
-        for (size_t j = 0; j < shown.count; j++) {
-            char name[64];
-            snprintf(name, sizeof name, "--%s", shown.options[j].name);
-            assert_non_null(strstr(text, name));
-        }
+        has_all_options(text, tables[i]);
         assert_null(strstr(text, " \n"));
         for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
             if (strlen(line) > 80) fail_msg("%s", line);
