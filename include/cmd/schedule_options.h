@@ -4,14 +4,13 @@
 #ifndef DDPM_CMD_SCHEDULE_OPTIONS_H
 #define DDPM_CMD_SCHEDULE_OPTIONS_H
 
-#include "cmd/options.h"
+#include "cmd/common_options.h"
 
 #include <stdbool.h>
 
 typedef struct {
-    const char *config;
+    ConfigOptions config;
     const char *output; /* a .png, or NULL */
-    OptionList set;     /* KEY=VALUE each */
     int steps;          /* of a respaced chain; 0: the chain as it is */
     int spacing;        /* a Spacing, -1: not given */
     bool all, csv, json;

@@ -25,10 +25,7 @@ static bool read_config(Show *s, Err *err)
 {
     const ScheduleOptions *o = &s->options;
     Config *c = &s->config;
-    if (!config_find(s->name, sizeof s->name, o->config, err) || !config_read(c, s->name, err))
-        return false;
-    for (size_t i = 0; i < o->set.count; i++)
-        if (!config_set(c, o->set.items[i], err)) return false;
+    if (!config_options_read(c, s->name, &o->config, err)) return false;
     c->data.format = DATA_SHAPES;
     if (!config_check(c, err)) return false;
     if (o->steps <= c->diffusion.timesteps) return true;

@@ -9,18 +9,6 @@
 #define AT(field) .offset = offsetof(ScheduleOptions, field)
 
 static const Option options[] = {
-    {.name = "config",
-     .letter = 'c',
-     .argument = "FILE",
-     .type = OPTION_TEXT,
-     AT(config),
-     .help = "whose chain; a bare name is looked for here, in configs/ and in the installed "
-             "configs"},
-    {.name = "set",
-     .argument = "KEY=VALUE",
-     .type = OPTION_LIST,
-     AT(set),
-     .help = "override a key of the config; may be repeated"},
     {.name = "steps",
      .letter = 'k',
      .argument = "K",
@@ -69,7 +57,6 @@ static const Option options[] = {
      .help = "with --image: moments of the strip, spread evenly over the chain, the last at its "
              "end (default: 10, or as many as there are)"},
     {.name = "seed",
-     .letter = 's',
      .argument = "S",
      .type = OPTION_WHOLE,
      AT(seed),
@@ -88,8 +75,8 @@ static const Option options[] = {
 const OptionTable schedule_options_table = {
     .name = "schedule",
     .summary = "the forward chain of a config, as a table, as curves, or on an image",
-    .options = options,
-    .count = sizeof options / sizeof *options,
+    .groups = {{config_options, CONFIG_OPTIONS, offsetof(ScheduleOptions, config)},
+               {options, sizeof options / sizeof *options, 0}},
     .notes = "Columns: t, from 1 to T; beta, the variance of the noise that step t adds;\n"
              "alpha_bar, the product of 1 - beta up to t; snr = alpha_bar / (1 - alpha_bar);\n"
              "posterior_variance (beta-tilde), and the coefficients of x_0 and x_t in the mean,\n"
@@ -123,7 +110,7 @@ static bool check_image(const ScheduleOptions *o, Err *err)
 
 static bool check(const ScheduleOptions *o, Err *err)
 {
-    if (!o->config)
+    if (!o->config.name)
         return err_set(err, ERR_USAGE, "--config FILE is needed, such as --config cifar.json");
     if (o->csv && o->json)
         return err_set(err, ERR_USAGE, "--csv and --json do not go together; choose one");

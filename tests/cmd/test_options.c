@@ -2,6 +2,7 @@
 #include "cmd/command.h"
 #include "cmd/options.h"
 #include "cmd/sample_options.h"
+#include "cmd/schedule_options.h"
 #include "cmd/train_options.h"
 #include "support.h"
 
@@ -307,7 +308,8 @@ static void help_is_complete(void **state)
 {
     (void)state;
     const OptionTable *tables[] = {&train_options_table, &sample_options_table,
-                                   &bench_options_table, &info_options_table};
+                                   &bench_options_table, &info_options_table,
+                                   &schedule_options_table};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         char *text;
         size_t size;
