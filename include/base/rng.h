@@ -32,6 +32,8 @@ typedef enum {
     RNG_VALIDATION,    /* epsilon of a validation image; step holds 0 */
     RNG_KNOWN,         /* noise of what is known of an image; step holds the original t */
     RNG_JUMP,          /* noise of a jump up the chain; step holds the original t it leads to */
+    RNG_EVAL_NOISE,    /* epsilon of an image that is evaluated; step holds t, part which draw */
+    RNG_EVAL_TIMESTEP, /* the t that it is evaluated at */
 } RngStream;
 
 typedef struct {
