@@ -74,15 +74,15 @@ static const Option options[] = {
 
 const OptionTable schedule_options_table = {
     .name = "schedule",
-    .summary = "the forward chain of a config, as a table, as curves, or on an image",
+    .summary = "the forward chain of a config: a table, curves, or a strip",
     .groups = {{config_options, CONFIG_OPTIONS, offsetof(ScheduleOptions, config)},
                {options, sizeof options / sizeof *options, 0}},
     .notes = "Columns: t, from 1 to T; beta, the variance of the noise that step t adds;\n"
              "alpha_bar, the product of 1 - beta up to t; snr = alpha_bar / (1 - alpha_bar);\n"
-             "posterior_variance (beta-tilde), and the coefficients of x_0 and x_t in the mean,\n"
-             "of q(x_{t-1} | x_t, x_0). With --steps a step leads from one row to the next, and\n"
-             "t is the original one, which the network is told. The table goes to standard\n"
-             "output, whatever is drawn.",
+             "posterior_variance (beta-tilde), and the coefficients of x_0 and x_t in the\n"
+             "mean, of q(x_{t-1} | x_t, x_0). With --steps a step leads from one row to the\n"
+             "next, and t is the original one, which the network is told. The table goes to\n"
+             "standard output, whatever is drawn.",
 };
 
 static bool is_png(const char *path)
