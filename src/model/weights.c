@@ -1,7 +1,6 @@
 #include "model/weights.h"
 
 #include "base/memory.h"
-#include "model/safetensors.h"
 
 #include <assert.h>
 #include <math.h>
@@ -40,24 +39,30 @@ static void describe(TensorSpec *spec, char name[NAME], const WeightArray *array
     for (int i = 0; i < param->ndim; i++) spec->shape[i] = (size_t)param->shape[i];
 }
 
-bool weights_write(const char *path, const ParamTable *table, const WeightArray *arrays, int count,
-                   Err *err)
+bool weights_write_with(const char *path, const ParamTable *table, const WeightArray *arrays,
+                        int count, const SafetensorsText *metadata, size_t texts, Err *err)
 {
     size_t tensors = (size_t)table->count, all = tensors * (size_t)count;
     TensorSpec *specs = memory_new(all, sizeof *specs, "the list of tensors", err);
     char(*names)[NAME] = specs ? memory_new(all, NAME, "the names of tensors", err) : NULL;
     bool ok = names != NULL;
     if (ok) {
-        static const SafetensorsText format = {"format", "pt"};
         Source source = {table, arrays};
         for (size_t i = 0; i < all; i++)
             describe(&specs[i], names[i], &arrays[i / tensors], &table->list[i % tensors]);
-        SafetensorsPlan plan = {specs, all, &format, 1, fill, &source};
+        SafetensorsPlan plan = {specs, all, metadata, texts, fill, &source};
         ok = safetensors_write(path, &plan, err);
     }
     free(names);
     free(specs);
     return ok;
+}
+
+bool weights_write(const char *path, const ParamTable *table, const WeightArray *arrays, int count,
+                   Err *err)
+{
+    static const SafetensorsText format = {"format", "pt"};
+    return weights_write_with(path, table, arrays, count, &format, 1, err);
 }
 
 /* ---- reading ---- */
@@ -190,14 +195,20 @@ static bool read_arrays(const char *path, const Safetensors *file, const ParamTa
     return ok;
 }
 
+bool weights_take(const Safetensors *file, const char *path, const ParamTable *table,
+                  const WeightArray *arrays, int count, Err *err)
+{
+    if (!read_arrays(path, file, table, arrays, count, err)) return false;
+    if (file->count == (size_t)table->count * (size_t)count) return true;
+    return name_stranger(path, file, table, arrays, count, err);
+}
+
 bool weights_read(const char *path, const ParamTable *table, const WeightArray *arrays, int count,
                   Err *err)
 {
     Safetensors file;
     if (!safetensors_read(&file, path, err)) return false;
-    bool ok = read_arrays(path, &file, table, arrays, count, err);
-    if (ok && file.count != (size_t)table->count * (size_t)count)
-        ok = name_stranger(path, &file, table, arrays, count, err);
+    bool ok = weights_take(&file, path, table, arrays, count, err);
     safetensors_release(&file);
     return ok;
 }
