@@ -49,9 +49,18 @@ typedef struct {
     float *x_t, *x_0; /* [batch,size] for the views */
 } GeneratorWatch;
 
+/* What is asked in the place of a network. It says what config->prediction names, and no variance.
+ */
 typedef struct {
-    Unet *unet;
+    Denoiser ask; /* NULL: a network */
+    void *context;
+    size_t size; /* floats of an image */
+} GeneratorDenoiser;
+
+typedef struct {
+    Unet *unet; /* NULL where there is a denoiser */
     const float *weights;
+    GeneratorDenoiser denoiser;
     SamplerConfig config; /* first_image is set by each batch */
     Conditioning conditioning;
     int batch;       /* images at once */
@@ -73,6 +82,11 @@ bool generator_init(Generator *g, Unet *unet, const float *weights,
                     const DiffusionConfig *diffusion, const SamplerConfig *config,
                     const Conditioning *conditioning, int batch, Err *err);
 void generator_release(Generator *g);
+
+/* The same of a denoiser that is no network, without classes. */
+bool generator_init_denoiser(Generator *g, const GeneratorDenoiser *denoiser,
+                             const DiffusionConfig *diffusion, const SamplerConfig *config,
+                             int batch, Err *err);
 
 /* The timesteps of the chain, ascending, and how many there are; they lie in the arena of a batch,
  * so not during one, and until the next. */
@@ -96,7 +110,8 @@ bool generator_batch(Generator *g, float *out, const float *x_T, uint32_t first_
 /* Initialise the sampler of such a batch, which stays until the next. */
 void generator_start(Generator *g, Sampler *sampler, const float *x_T, uint32_t first_image, int n);
 
-/* A Denoiser: the network's output at the x_t of that batch. `g` is the Generator. */
+/* A Denoiser: what the network, or the denoiser in its place, says of the x_t of that batch. `g` is
+ * the Generator. */
 void generator_denoise(void *g, float *out, const float *x_t, int t, int n);
 
 #endif

@@ -46,6 +46,18 @@ static void take_fixed(Generator *g, const DiffusionConfig *diffusion)
     g->both = arena_take(&g->fixed, rows * g->out_size * sizeof *g->both);
 }
 
+static bool take_memory(Generator *g, const DiffusionConfig *diffusion, Err *err)
+{
+    if (!arena_init(&g->fixed, fixed_bytes(g, diffusion->timesteps), "the schedule", err) ||
+        !arena_init(&g->variable, sampler_bytes(&g->config, g->batch, g->size), "the sampler",
+                    err)) {
+        generator_release(g);
+        return false;
+    }
+    take_fixed(g, diffusion);
+    return true;
+}
+
 bool generator_init(Generator *g, Unet *unet, const float *weights,
                     const DiffusionConfig *diffusion, const SamplerConfig *config,
                     const Conditioning *conditioning, int batch, Err *err)
@@ -59,13 +71,20 @@ bool generator_init(Generator *g, Unet *unet, const float *weights,
                      .batch = batch,
                      .size = pixels * (size_t)model->channels,
                      .out_size = pixels * (size_t)model->out_channels};
-    if (!arena_init(&g->fixed, fixed_bytes(g, diffusion->timesteps), "the schedule", err) ||
-        !arena_init(&g->variable, sampler_bytes(config, batch, g->size), "the sampler", err)) {
-        generator_release(g);
-        return false;
-    }
-    take_fixed(g, diffusion);
-    return true;
+    return take_memory(g, diffusion, err);
+}
+
+bool generator_init_denoiser(Generator *g, const GeneratorDenoiser *denoiser,
+                             const DiffusionConfig *diffusion, const SamplerConfig *config,
+                             int batch, Err *err)
+{
+    *g = (Generator){.denoiser = *denoiser,
+                     .config = *config,
+                     .conditioning = {.guidance = 1},
+                     .batch = batch,
+                     .size = denoiser->size,
+                     .out_size = denoiser->size};
+    return take_memory(g, diffusion, err);
 }
 
 void generator_release(Generator *g)
@@ -111,7 +130,9 @@ void generator_denoise(void *context, float *out, const float *x_t, int t, int n
 {
     Generator *g = context;
     double W = guidance_at(&g->conditioning, t);
-    if (g->conditioning.count == 0 || W == 1.0)
+    if (g->denoiser.ask)
+        g->denoiser.ask(g->denoiser.context, out, x_t, t, n);
+    else if (g->conditioning.count == 0 || W == 1.0)
         ask(g, out, x_t, g->labels, t, n);
     else if (W == 0.0)
         ask(g, out, x_t, g->labels + n, t, n);

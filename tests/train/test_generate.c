@@ -183,6 +183,28 @@ static void an_image_is_the_same_alone(void **state)
     close_model(&m);
 }
 
+/* The same answers give the same bits, whoever gives them. */
+static void a_denoiser_stands_in_for_a_network(void **state)
+{
+    (void)state;
+    Model m = open_model(false, PREDICT_V);
+    Conditioning classes = {CLASSES, list, 4, 1, 0, 0};
+    Hand hand = {&m, &classes, 1};
+    GeneratorDenoiser denoiser = {denoise_by_hand, &hand, m.size};
+    float *network = test_floats(N * m.size), *out = test_floats(N * m.size);
+    Generator g;
+    Err err;
+    generate(network, &m, &classes, 1, N);
+    if (!generator_init_denoiser(&g, &denoiser, &m.diffusion, &m.sampler, N, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(generator_calls(&g), 4);
+    assert_true(generator_batch(&g, out, NULL, 1, N, NULL, NULL));
+    assert_memory_equal(out, network, N * m.size * sizeof *out);
+    generator_release(&g);
+    free(network), free(out);
+    close_model(&m);
+}
+
 /* Mixing what is predicted mixes the x_0 that follow, whatever it is. */
 static void mixtures_of_predictions_are_mixtures_of_x_0(void **state)
 {
@@ -243,6 +265,7 @@ int main(void)
         cmocka_unit_test(guidance_is_that_of_two_calls),
         cmocka_unit_test(one_is_the_class_and_zero_is_none),
         cmocka_unit_test(an_image_is_the_same_alone),
+        cmocka_unit_test(a_denoiser_stands_in_for_a_network),
         cmocka_unit_test(mixtures_of_predictions_are_mixtures_of_x_0),
         cmocka_unit_test(classes_follow_the_index),
     };
