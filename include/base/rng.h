@@ -34,6 +34,9 @@ typedef enum {
     RNG_JUMP,          /* noise of a jump up the chain; step holds the original t it leads to */
     RNG_EVAL_NOISE,    /* epsilon of an image that is evaluated; step holds t, part which draw */
     RNG_EVAL_TIMESTEP, /* the t that it is evaluated at */
+    RNG_PATCH,         /* where patches are cut; image, step holds the level, part the set */
+    RNG_DIRECTION,     /* directions of projection; image holds its index, step the level */
+    RNG_SUBSET,        /* images to measure with; part tells apart whose */
 } RngStream;
 
 typedef struct {
