@@ -27,6 +27,9 @@ void gemm(float *c, const float *a, const float *b, Gemm g);
 /* The same, by all threads, in blocks fixed by the shape. Not inside a parallel region. */
 void gemm_parallel(float *c, const float *a, const float *b, Gemm g);
 
+/* The same in double, for statistics. */
+void gemm_parallel_double(double *c, const double *a, const double *b, Gemm g);
+
 /* One BLAS thread from here on, and kernels made for this processor where the library, not knowing
  * it, took its oldest. Before any other thread uses BLAS. */
 void gemm_setup(void);

@@ -45,20 +45,48 @@ static void block_size(int *rows, int *columns, Gemm g)
     }
 }
 
+/* A block of the product: where its rows and columns begin, and its dims. */
+typedef struct {
+    size_t a, b, c;
+    Gemm dims;
+} Block;
+
+static Block block_at(int block, int across, int rows, int columns, Gemm g)
+{
+    int i = block / across * rows, j = block % across * columns;
+    Block at = {.a = g.trans_a ? (size_t)i : (size_t)i * (size_t)g.lda,
+                .b = g.trans_b ? (size_t)j * (size_t)g.ldb : (size_t)j,
+                .c = (size_t)i * (size_t)g.ldc + (size_t)j,
+                .dims = g};
+    at.dims.m = whole_min(rows, g.m - i);
+    at.dims.n = whole_min(columns, g.n - j);
+    return at;
+}
+
 void gemm_parallel(float *c, const float *a, const float *b, Gemm g)
 {
     int rows, columns;
     block_size(&rows, &columns, g);
     int across = (g.n + columns - 1) / columns, down = (g.m + rows - 1) / rows;
 #pragma omp parallel for schedule(dynamic)
-    for (int block = 0; block < across * down; block++) {
-        int i = block / across * rows, j = block % across * columns;
-        Gemm part = g;
-        part.m = whole_min(rows, g.m - i);
-        part.n = whole_min(columns, g.n - j);
-        const float *rows_of_a = a + (g.trans_a ? (size_t)i : (size_t)i * (size_t)g.lda);
-        const float *columns_of_b = b + (g.trans_b ? (size_t)j * (size_t)g.ldb : (size_t)j);
-        gemm(c + (size_t)i * (size_t)g.ldc + j, rows_of_a, columns_of_b, part);
+    for (int i = 0; i < across * down; i++) {
+        Block at = block_at(i, across, rows, columns, g);
+        gemm(c + at.c, a + at.a, b + at.b, at.dims);
+    }
+}
+
+void gemm_parallel_double(double *c, const double *a, const double *b, Gemm g)
+{
+    int rows, columns;
+    block_size(&rows, &columns, g);
+    int across = (g.n + columns - 1) / columns, down = (g.m + rows - 1) / rows;
+#pragma omp parallel for schedule(dynamic)
+    for (int i = 0; i < across * down; i++) {
+        Block at = block_at(i, across, rows, columns, g);
+        cblas_dgemm(CblasRowMajor, g.trans_a ? CblasTrans : CblasNoTrans,
+                    g.trans_b ? CblasTrans : CblasNoTrans, at.dims.m, at.dims.n, g.k,
+                    (double)g.alpha, a + at.a, g.lda, b + at.b, g.ldb, (double)g.beta, c + at.c,
+                    g.ldc);
     }
 }
 

@@ -56,6 +56,24 @@ static void threads_do_not_change_the_bits(void **state)
     free(a), free(b), free(first), free(other);
 }
 
+/* Whole numbers whose products floats could not hold: exact. */
+static void products_in_double_are_exact(void **state)
+{
+    (void)state;
+    enum { M = 130, N = 67, K = 33 };
+    static double a[M * K], b[N * K], c[M * N];
+    for (int i = 0; i < M * K; i++) a[i] = 1e6 + i * 7919 % 10007;
+    for (int i = 0; i < N * K; i++) b[i] = i * 104729 % 10007 - 5000;
+    for (int i = 0; i < M * N; i++) c[i] = i;
+    gemm_parallel_double(c, a, b, gemm_dims(M, N, K, false, true, 1));
+    for (int i = 0; i < M; i++)
+        for (int j = 0; j < N; j++) {
+            double sum = i * N + j;
+            for (int k = 0; k < K; k++) sum += a[i * K + k] * b[j * K + k];
+            assert_close(c[i * N + j], sum, 0);
+        }
+}
+
 static void new_processors_do_not_get_the_oldest_kernels(void **state)
 {
     (void)state;
@@ -72,6 +90,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_equal_a_plain_loop),
         cmocka_unit_test(threads_do_not_change_the_bits),
+        cmocka_unit_test(products_in_double_are_exact),
         cmocka_unit_test(new_processors_do_not_get_the_oldest_kernels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
