@@ -5,8 +5,16 @@
 #ifndef DDPM_CMD_INTERRUPT_H
 #define DDPM_CMD_INTERRUPT_H
 
+#include <stdbool.h>
+
 /* Remember them from here on instead of dying. SIGHUP stays ignored where it was (nohup). */
 void interrupt_install(void);
+
+/* Remember SIGUSR1 too: it asks for what there is now, and the work goes on. */
+void interrupt_install_request(void);
+
+/* Whether it came since this was last asked. */
+bool interrupt_take_request(void);
 
 /* The signal that came, or 0. */
 int interrupt_signal(void);

@@ -9,7 +9,7 @@
 #ifndef DDPM_TRAIN_RUN_H
 #define DDPM_TRAIN_RUN_H
 
-#include "base/file.h"
+#include "base/lock.h"
 #include "train/trainer.h"
 
 /* A name for a new run: runs/<stem>, or runs/<stem>-2, -3, ... if that exists. */
@@ -21,6 +21,10 @@ bool run_last_folder(char folder[FILE_PATH], const char *stem, Err *err);
 /* Whether the folder holds what a run writes. */
 bool run_exists(const char *folder);
 
+/* Make the folder if need be, and lock it, so that no other process trains in it; released by
+ * lock_release, or when the process ends, however it does. ERR_FAILED names the one that does. */
+bool run_lock(Lock *lock, const char *folder, Err *err);
+
 /* What the run tells its caller, and asks it. Each may be called at any time between two steps. */
 typedef struct {
     void *context;
@@ -29,6 +33,7 @@ typedef struct {
     void (*remark)(void *context, const char *text); /* what is worth knowing of the training */
     void (*warn)(void *context, const char *text);   /* something failed that training survives */
     bool (*stop)(void *context);                     /* whether to save and return */
+    bool (*show)(void *context); /* whether to save and draw a grid now, and go on; once each */
 } RunObserver;
 
 typedef enum { RUN_DONE, RUN_STOPPED, RUN_OUT_OF_TIME } RunEnd;

@@ -4,7 +4,7 @@
 #include <stddef.h>
 
 /* A handler can leave word nowhere else. */
-static volatile sig_atomic_t received;
+static volatile sig_atomic_t received, requested;
 
 static void remember(int signal)
 {
@@ -21,6 +21,26 @@ void interrupt_install(void)
     sigaction(SIGHUP, NULL, &before);
     if (before.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, NULL); /* nohup */
     signal(SIGXFSZ, SIG_IGN); /* a file that grows too large fails to be written, like others */
+}
+
+static void remember_request(int signal)
+{
+    (void)signal;
+    requested = 1;
+}
+
+void interrupt_install_request(void)
+{
+    struct sigaction action = {.sa_handler = remember_request, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGUSR1, &action, NULL);
+}
+
+bool interrupt_take_request(void)
+{
+    if (!requested) return false;
+    requested = 0;
+    return true;
 }
 
 int interrupt_signal(void)

@@ -16,6 +16,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct {
     TrainOptions options;
@@ -347,6 +348,12 @@ static bool on_stop(void *context)
     return interrupt_signal() != 0;
 }
 
+static bool on_show(void *context)
+{
+    (void)context;
+    return interrupt_take_request();
+}
+
 /* ---- running ---- */
 
 static bool dry_run(Train *t, Err *err)
@@ -381,7 +388,7 @@ static int nothing_left(const Train *t)
 static int run(Train *t, Err *err)
 {
     RunEnd end;
-    RunObserver observer = {t, on_step, on_note, on_remark, on_warning, on_stop};
+    RunObserver observer = {t, on_step, on_note, on_remark, on_warning, on_stop, on_show};
     uint64_t first = trainer_state(t->trainer)->step;
     if (first == (uint64_t)t->config.train.steps) return nothing_left(t);
     if (!t->options.work.quiet) {
@@ -389,6 +396,7 @@ static int run(Train *t, Err *err)
         fprintf(stderr, "%s %s\n", first > 0 ? "going on with" : "run", t->folder);
     }
     interrupt_install();
+    interrupt_install_request();
     progress_init(&t->progress, "train", "steps", (long)first, t->config.train.steps,
                   t->options.work.quiet);
     RunOptions options = {.max_seconds = t->options.max_seconds,
@@ -400,12 +408,26 @@ static int run(Train *t, Err *err)
     return ok ? ended(t, end) : command_fail("train", err);
 }
 
+/* The latest checkpoint is read once nobody else can write another. A folder that was made for
+ * nothing goes again. */
+static int run_locked(Train *t, Err *err)
+{
+    Lock lock;
+    bool is_new = !file_exists(t->folder);
+    if (!run_lock(&lock, t->folder, err)) return command_fail("train", err);
+    int code = prepare(t, err) ? run(t, err) : command_fail("train", err);
+    lock_release(&lock);
+    if (is_new) rmdir(t->folder); /* fails, as it should, where there is something in it */
+    return code;
+}
+
 static int start(Train *t, Err *err)
 {
     if (t->options.work.threads > 0) parallel_setup(t->options.work.threads);
-    if (!choose(t, err) || !prepare(t, err)) return command_fail("train", err);
-    if (!t->options.dry_run) return run(t, err);
-    return dry_run(t, err) ? command_finish("train") : command_fail("train", err);
+    if (!choose(t, err)) return command_fail("train", err);
+    if (!t->options.dry_run) return run_locked(t, err);
+    return prepare(t, err) && dry_run(t, err) ? command_finish("train")
+                                              : command_fail("train", err);
 }
 
 int cmd_train(int argc, char **argv)

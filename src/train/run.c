@@ -66,6 +66,15 @@ bool run_last_folder(char folder[FILE_PATH], const char *stem, Err *err)
                             stem);
 }
 
+bool run_lock(Lock *lock, const char *folder, Err *err)
+{
+    char path[FILE_PATH];
+    if (!file_make_folder(folder, err) || !file_path(path, err, "%s/.lock", folder)) return false;
+    if (lock_take(lock, path, err)) return true;
+    return err_prefix(err, "another ddpm trains in %s; wait for it, stop it, or give another --out",
+                      folder);
+}
+
 /* ---- a run that is replaced ---- */
 
 /* Its parts wait in a folder of their own until the new run has a checkpoint. */
@@ -230,13 +239,13 @@ static void draw_grid(Run *r)
 /* All that could refuse grids does so before training starts. */
 static bool prepare_grids(Run *r, Err *err)
 {
+    if (r->images) return true;
     const Config *c = r->config;
     const ModelConfig *m = &c->model;
     int most = trainer_micro_batch(c);
     int batch = c->sample.count < most ? c->sample.count : most;
     SamplerConfig sampler = config_sampler(c);
     Image grid = {0};
-    if (c->train.sample_every == 0) return true;
     if (!grid_new(&grid, (GridDims){c->sample.count, m->height, m->width, m->channels, 0}, err))
         return err_prefix(err, "sample.count = %d", c->sample.count);
     image_release(&grid);
@@ -246,7 +255,25 @@ static bool prepare_grids(Run *r, Err *err)
         return false;
     r->images = memory_new((size_t)c->sample.count * r->generator.size, sizeof *r->images,
                            "the images of a grid", err);
+    if (!r->images) generator_release(&r->generator);
     return r->images != NULL;
+}
+
+/* Somebody wants to see how far it is. A grid is drawn even where none was configured. */
+static bool show(Run *r, Err *err)
+{
+    Err grids;
+    if (!save(r, err)) return false;
+    if (prepare_grids(r, &grids))
+        draw_grid(r);
+    else if (r->observer->warn)
+        r->observer->warn(r->observer->context, grids.text);
+    return true;
+}
+
+static bool is_asked_to_show(const Run *r)
+{
+    return r->observer->show && r->observer->show(r->observer->context);
 }
 
 /* ---- validation ---- */
@@ -340,9 +367,10 @@ static bool loop(Run *r, RunEnd *end, Err *err)
         if (is_due(r->state->step, c->validate_every) && !validate(r, err)) return false;
         if (is_due(r->state->step, c->checkpoint_every) && !save(r, err)) return false;
         if (is_due(r->state->step, c->sample_every)) draw_grid(r);
+        if (is_asked_to_show(r) && !show(r, err)) return false;
     }
     if (!validate(r, err) || !save(r, err)) return false;
-    draw_grid(r);
+    if (c->sample_every > 0) draw_grid(r);
     return true;
 }
 
@@ -384,7 +412,8 @@ bool run_train(RunEnd *end, Trainer *trainer, const Config *config, const char *
     r.metrics.log.descriptor = -1;
     r.saved = r.state->step;
     r.ever_saved = r.state->step > 0;
-    bool ready = prepare_grids(&r, err) && (!r.replaces || set_aside(folder, err));
+    bool ready = (config->train.sample_every == 0 || prepare_grids(&r, err)) &&
+                 (!r.replaces || set_aside(folder, err));
     bool ok = ready && write_config(&r, err) &&
               metrics_open(&r.metrics, folder, r.state->step, clock_seconds(), err) &&
               loop(&r, end, err);

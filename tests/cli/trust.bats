@@ -1,0 +1,74 @@
+#!/usr/bin/env bats
+# What a run survives: another that would write to its folder, signals that ask for something.
+
+setup() {
+    # shellcheck source=tests/cli/support.sh
+    source "$BATS_TEST_DIRNAME/support.sh"
+    enter_folder "$BATS_TEST_TMPDIR"
+}
+
+teardown() {
+    [ -z "${pid:-}" ] || kill -9 "$pid" 2>/dev/null || true
+}
+
+# A run that would take long, some steps past a checkpoint.
+start_long() {
+    "$DDPM" train --config tiny.json --out long --quiet --set train.steps=1000000 3>&- &
+    pid=$!
+    until_done grep -q '"step":2[1-9]' long/metrics.jsonl
+}
+
+# With that run, for a second.
+go_on() {
+    local status=0
+    "$DDPM" train --resume --out long --quiet --set train.steps=1000000 --max-seconds 1 || status=$?
+    [ $status -eq 75 ]
+}
+
+@test "two on one run: the second is refused, by the first's number; a crash lets the next go on" {
+    start_long
+    refuses 1 "another ddpm trains in long" "process $pid " "--out" -- \
+        train --config tiny.json --resume --out long
+    refuses 1 "another ddpm trains in long" -- train --config tiny.json --overwrite --out long
+    kill -0 $pid
+    kill -9 $pid
+    wait $pid || [ $? -eq 137 ]
+    [ -e long/.lock ]
+    go_on
+    [ ! -e long/.lock ]
+}
+
+@test "a run that could not begin leaves no folder" {
+    refuses 3 nowhere -- train --config tiny.json --out new --set data.format=idx \
+        --set data.path=nowhere
+    [ ! -e new ]
+}
+
+@test "SIGUSR1: a checkpoint and a grid now, and training goes on" {
+    start_long
+    kill -USR1 $pid
+    until_done eval 'ls long/samples/step-*.png 2>/dev/null'
+    grid=$(ls long/samples/step-*.png)
+    step=${grid##*step-} step=${step%.png}
+    "$DDPM" info "$grid" >/dev/null
+    until_done eval "[ \$(tail -n 1 long/metrics.jsonl | sed -E 's/.\"step\":([0-9]+),.*/\\1/') \
+        -gt $((10#$step + 5)) ]"
+    kill -TERM $pid
+    status=0
+    wait $pid || status=$?
+    [ $status -eq 143 ]
+    # what was asked for in between changes no bit of the training
+    last=$(readlink long/checkpoints/latest) last=${last#step-}
+    train --out straight --set train.steps=$((10#$last)) --set train.checkpoint_every=0
+    cmp {long,straight}/checkpoints/latest/unet/diffusion_pytorch_model.safetensors
+}
+
+@test "a second SIGINT leaves at once, and harms nothing" {
+    start_long
+    kill -INT $pid
+    kill -INT $pid 2>/dev/null || true
+    status=0
+    wait $pid || status=$?
+    [ $status -eq 130 ]
+    go_on
+}
