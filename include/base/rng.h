@@ -61,4 +61,8 @@ void rng_normal(float *out, size_t n, RngKey key);
  * 2^-32. */
 uint32_t rng_below(uint32_t limit, uint32_t index, RngKey key);
 
+/* order [count] = a permutation of 0 .. count - 1, each as probable as any other (Fisher and Yates;
+ * Knuth, The Art of Computer Programming, 3.4.2, algorithm P). */
+void rng_order(uint32_t *order, uint32_t count, RngKey key);
+
 #endif

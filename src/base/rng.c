@@ -68,6 +68,16 @@ uint32_t rng_below(uint32_t limit, uint32_t index, RngKey key)
     return (uint32_t)((high + (low >> 32)) >> 32);
 }
 
+void rng_order(uint32_t *order, uint32_t count, RngKey key)
+{
+    for (uint32_t i = 0; i < count; i++) order[i] = i;
+    for (uint32_t i = count; i-- > 1;) {
+        uint32_t j = rng_below(i + 1, i, key), swapped = order[i];
+        order[i] = order[j];
+        order[j] = swapped;
+    }
+}
+
 /* log(x) for a normal x > 0: x = 2^e m with m in [sqrt(1/2), sqrt(2)), then the series of
  * 2 atanh((m-1)/(m+1)), whose terms fall by at least (0.1716)^2 each. */
 static double log_positive(double x)

@@ -18,12 +18,7 @@ static void draw_order(uint32_t *order, uint32_t count, uint64_t seed, uint64_t 
                   .image = (uint32_t)(epoch >> 32),
                   .step = (uint32_t)epoch,
                   .stream = RNG_SHUFFLE};
-    for (uint32_t i = 0; i < count; i++) order[i] = i;
-    for (uint32_t i = count - 1; i > 0; i--) {
-        uint32_t j = rng_below(i + 1, i, key), swapped = order[i];
-        order[i] = order[j];
-        order[j] = swapped;
-    }
+    rng_order(order, count, key);
 }
 
 bool loader_init(Loader *loader, const Dataset *set, uint64_t seed, bool flip, Err *err)

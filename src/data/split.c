@@ -11,17 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void draw_order(uint32_t *order, uint32_t count, uint64_t seed)
-{
-    RngKey key = {.seed = seed, .stream = RNG_SPLIT};
-    for (uint32_t i = 0; i < count; i++) order[i] = i;
-    for (uint32_t i = count - 1; i > 0; i--) {
-        uint32_t j = rng_below(i + 1, i, key), swapped = order[i];
-        order[i] = order[j];
-        order[j] = swapped;
-    }
-}
-
 static void copy_image(Dataset *to, int at, const Dataset *from, int index)
 {
     size_t size = (size_t)from->height * (size_t)from->width * (size_t)from->channels;
@@ -62,7 +51,7 @@ bool dataset_split(Dataset *set, Dataset *held, double fraction, uint64_t seed, 
     bool *moved = memory_new((size_t)set->count, sizeof *moved, "the images held out", err);
     bool done = order && moved;
     if (done) {
-        draw_order(order, (uint32_t)set->count, seed);
+        rng_order(order, (uint32_t)set->count, (RngKey){.seed = seed, .stream = RNG_SPLIT});
         done = move_images(set, held, count, order, moved, err);
     }
     free(order);
