@@ -16,19 +16,21 @@ extern const char *const edit_by_names[];
 typedef struct {
     ModelOptions model;
     WorkOptions work;
-    const char *output; /* .png, .npy, .npz or a folder */
-    const char *noise;  /* an .npy file with x_T, or NULL */
-    int count;          /* 0: not given */
-    int64_t first;      /* the index of the first image; default 0 */
-    int64_t seed;       /* default 0 */
-    int sampler;        /* a SamplerKind, -1: not given */
-    int steps;          /* 0: not given */
-    double eta;         /* of ddim and dpm++; default 0 */
-    int variance;       /* a Variance, -1: not given */
-    int spacing;        /* a Spacing; default linspace */
-    int clip;           /* 1 or 0; -1: not given */
-    int batch;          /* images denoised at once; 0: not given */
-    int columns;        /* of a grid; 0: about as many as rows */
+    bool oracle;          /* of cmd/sample_oracle.h, as the next */
+    ConfigOptions config; /* NULL: not given */
+    const char *output;   /* .png, .npy, .npz or a folder */
+    const char *noise;    /* an .npy file with x_T, or NULL */
+    int count;            /* 0: not given */
+    int64_t first;        /* the index of the first image; default 0 */
+    int64_t seed;         /* default 0 */
+    int sampler;          /* a SamplerKind, -1: not given */
+    int steps;            /* 0: not given */
+    double eta;           /* of ddim and dpm++; default 0 */
+    int variance;         /* a Variance, -1: not given */
+    int spacing;          /* a Spacing; default linspace */
+    int clip;             /* 1 or 0; -1: not given */
+    int batch;            /* images denoised at once; 0: not given */
+    int columns;          /* of a grid; 0: about as many as rows */
     bool as_float;
     /* of cmd/sample_classes.h */
     const char *classes, *interval; /* NULL: not given */

@@ -33,7 +33,7 @@ typedef struct {
 typedef struct {
     const Config *config;
     const uint64_t *step; /* of the checkpoint, or NULL */
-    const float *weights; /* [floats] */
+    const float *weights; /* [floats]; NULL: there are none, nor their text */
     size_t floats;
     const SamplerConfig *sampler;
     const Conditioning *classes;

@@ -8,7 +8,8 @@
 #include "model/unet.h"
 #include "train/config.h"
 
-typedef enum { SOURCE_CHECKPOINT, SOURCE_DIFFUSERS } SourceKind;
+/* SOURCE_CONFIG: no model at all, what it would be of a config; never what source_open finds. */
+typedef enum { SOURCE_CHECKPOINT, SOURCE_DIFFUSERS, SOURCE_CONFIG } SourceKind;
 
 typedef struct {
     SourceKind kind;

@@ -14,6 +14,7 @@
 #include "cmd/sample_folder.h"
 #include "cmd/sample_noise.h"
 #include "cmd/sample_options.h"
+#include "cmd/sample_oracle.h"
 #include "cmd/sample_output.h"
 #include "train/ema.h"
 #include "train/generate.h"
@@ -33,7 +34,8 @@ typedef struct {
     SampleOutput output;
     Provenance how;
     Unet *unet;
-    float *weights;
+    float *weights; /* NULL, as the network, with --oracle */
+    SampleOracle oracle;
     SampleNoise noise;
     SampleFolder folder;
     float *images; /* [count,h,w,c], or of a folder, [batch,h,w,c] */
@@ -119,10 +121,16 @@ static bool choose_output(Sample *s, Err *err)
            choose_images(s, err) && sample_output_check(&s->output, err);
 }
 
+static bool open_source(Sample *s, Err *err)
+{
+    return s->options.oracle ? sample_oracle_open(&s->oracle, &s->source, &s->options, err)
+                             : source_open(&s->source, s->options.model.path, err);
+}
+
 static bool choose(Sample *s, Err *err)
 {
-    if (!sample_edit_check(&s->options, err) ||
-        !source_open(&s->source, s->options.model.path, err))
+    if (!sample_oracle_check(&s->options, err) || !sample_edit_check(&s->options, err) ||
+        !open_source(s, err))
         return false;
     choose_sampler(s);
     return sample_edit_sampler(&s->sampler, &s->options, &s->source.config, err) &&
@@ -158,40 +166,51 @@ static void describe_weights(Sample *s)
                        ema_rate_text(rate, s->source.config.train.ema_decay[s->which]));
 }
 
-static bool load(Sample *s, Err *err)
+static bool load_network(Sample *s, Err *err)
 {
     const ModelConfig *m = &s->source.config.model;
-    int wanted = s->options.batch > 0 ? s->options.batch : DEFAULT_BATCH;
-    bool at_once = s->options.trajectory || wanted > s->output.count;
-    s->batch = at_once ? s->output.count : wanted;
     if (!model_config_check(m, true, err))
         fprintf(stderr, "ddpm sample: %s: %s\n", s->source.folder, err->text);
     s->unet = unet_new(m, false, err);
     if (!s->unet) return false;
     s->weights = memory_new(unet_params(s->unet)->floats, sizeof *s->weights, "weights", err);
-    size_t kept = (size_t)(s->output.kind == OUTPUT_FOLDER ? s->batch : s->output.count);
-    s->images =
-        memory_new(kept * sample_output_floats(&s->output), sizeof *s->images, "the samples", err);
-    return s->weights && s->images && load_weights(s, err) &&
+    return s->weights && load_weights(s, err) &&
            unet_reserve(s->unet, conditioning_rows(&s->classes, s->batch), UNET_SAMPLE, err) &&
            unet_prepare(s->unet, s->weights, err) &&
            generator_init(&s->generator, s->unet, s->weights, &s->source.config.diffusion,
-                          &s->sampler, &s->classes, s->batch, err) &&
+                          &s->sampler, &s->classes, s->batch, err);
+}
+
+static bool load(Sample *s, Err *err)
+{
+    int usual = s->options.oracle ? SAMPLE_ORACLE_BATCH : DEFAULT_BATCH;
+    int wanted = s->options.batch > 0 ? s->options.batch : usual;
+    bool at_once = s->options.trajectory || wanted > s->output.count;
+    s->batch = at_once ? s->output.count : wanted;
+    size_t kept = (size_t)(s->output.kind == OUTPUT_FOLDER ? s->batch : s->output.count);
+    s->images =
+        memory_new(kept * sample_output_floats(&s->output), sizeof *s->images, "the samples", err);
+    return s->images &&
+           (s->options.oracle ? sample_oracle_load(&s->oracle, &s->generator, &s->source.config,
+                                                   &s->sampler, s->batch, err)
+                              : load_network(s, err)) &&
            sample_edit_prepare(&s->edit, &s->generator, s->output.count, s->batch, err) &&
            sample_film_open(&s->film, &s->options, &s->output, &s->generator, err);
 }
 
 static bool describe(Sample *s, Err *err)
 {
-    ProvenanceOf of = {.config = &s->source.config,
+    bool oracle = s->options.oracle;
+    ProvenanceOf of = {.config = oracle ? &s->oracle.config : &s->source.config,
                        .step = s->source.kind == SOURCE_CHECKPOINT ? &s->source.step : NULL,
                        .weights = s->weights,
-                       .floats = unet_params(s->unet)->floats,
+                       .floats = oracle ? 0 : unet_params(s->unet)->floats,
                        .sampler = &s->sampler,
                        .classes = &s->classes,
                        .steps = generator_steps(&s->generator)};
     if (!provenance_init(&s->how, &of, err)) return false;
     describe_weights(s);
+    if (oracle) sample_oracle_describe(&s->how, &s->oracle);
     if (s->noise.x_T) provenance_add(&s->how, "Noise CRC-32", "%08" PRIx32, s->noise.crc32);
     sample_edit_describe(&s->how, &s->edit);
     s->output.how = &s->how;
@@ -210,6 +229,7 @@ static void announce(Sample *s)
     fprintf(stderr, "%s: %d images by %s, %d steps%s%s, seed %" PRIu64 "\n", s->source.folder,
             s->output.count, sampler_names[s->sampler.kind], generator_steps(&s->generator), eta,
             guidance, s->sampler.seed);
+    if (s->options.oracle) sample_oracle_announce(stderr, &s->oracle);
     int there = s->output.count - s->folder.left;
     if (s->output.kind == OUTPUT_FOLDER && there > 0)
         fprintf(stderr, "%s holds %d of them already\n", s->output.path, there);
@@ -311,6 +331,7 @@ static void release(Sample *s)
     sample_film_release(&s->film);
     sample_edit_release(&s->edit);
     generator_release(&s->generator);
+    sample_oracle_release(&s->oracle);
     unet_free(s->unet);
     free(s->weights);
     free(s->images);

@@ -8,6 +8,23 @@ const char *const edit_by_names[] = {"noise", "inversion", NULL};
 #define AT(field) .offset = offsetof(SampleOptions, field)
 
 static const Option options[] = {
+    {.name = "oracle",
+     .type = OPTION_FLAG,
+     AT(oracle),
+     .help = "no model: the exact denoiser of the training images of --config in its place; ends "
+             "in those images"},
+    {.name = "config",
+     .letter = 'c',
+     .argument = "FILE",
+     .type = OPTION_TEXT,
+     AT(config.name),
+     .help = "with --oracle: whose data and chain; a bare name is looked for here, in configs/ and "
+             "in the installed configs"},
+    {.name = "set",
+     .argument = "KEY=VALUE",
+     .type = OPTION_LIST,
+     AT(config.set),
+     .help = "with --oracle: override a key of the config; may be repeated"},
     {.name = "count",
      .letter = 'n',
      .argument = "N",
@@ -211,7 +228,10 @@ const OptionTable sample_options_table = {
     .groups = {{model_options, MODEL_OPTIONS, offsetof(SampleOptions, model)},
                {options, sizeof options / sizeof *options, 0},
                {work_options, WORK_OPTIONS, offsetof(SampleOptions, work)}},
-    .notes = "A model with classes draws image i, counted from 0, of class i modulo their\n"
+    .notes = "--oracle: E[x_0 | x_t] over all training images as they are (mirrored too with\n"
+             "data.flip) is what no network can be better than on them. It takes no training,\n"
+             "and goes through the whole set at each step.\n\n"
+             "A model with classes draws image i, counted from 0, of class i modulo their\n"
              "number, or as --class says; a .npz has these labels too, as arr_1 (int64, N),\n"
              "beside the images as arr_0. It can be trained on: data.format=npy,\n"
              "data.labels=true.",

@@ -64,8 +64,9 @@ bool provenance_init(Provenance *p, const ProvenanceOf *of, Err *err)
     provenance_add(p, "Software", "ddpm %s", DDPM_VERSION);
     if (of->step) provenance_add(p, "Checkpoint step", "%" PRIu64, *of->step);
     provenance_add(p, "Config CRC-32", "%08" PRIx32, config);
-    provenance_add(p, "Weights CRC-32", "%08" PRIx32,
-                   zip_crc32(of->weights, of->floats * sizeof *of->weights));
+    if (of->weights)
+        provenance_add(p, "Weights CRC-32", "%08" PRIx32,
+                       zip_crc32(of->weights, of->floats * sizeof *of->weights));
     add_sampler(p, of->sampler, of->steps);
     add_guidance(p, of->classes);
     return true;
