@@ -28,4 +28,8 @@ bool dataset_allocate(Dataset *set, bool labels, const char *path, Err *err);
 /* Where the images of image `index` begin. */
 uint8_t *dataset_image(const Dataset *set, int index);
 
+/* Which of `count` images is the j-th of `n` that are spread over them evenly: floor(j count / n).
+ */
+int dataset_spread(int j, int n, int count);
+
 #endif

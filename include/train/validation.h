@@ -2,7 +2,7 @@
  * The loss on images that are not trained on, the same ones at the same t with the same noise each
  * time and in each run, so that what differs is the network alone:
  *
- *     images   of a set of N, n = min(N, train.validate_images): entries floor(j N / n)
+ *     images   of a set of N, n = min(N, train.validate_images): those of dataset_spread
  *     t        floor(T u_j) + 1, u_j = frac((j + 1/2) (sqrt(5) - 1) / 2): low-discrepancy, so that
  *              quarters of t have the same number of images to within one or two, and so has any
  *              stretch of the images (a class, where they come class by class)
@@ -33,8 +33,7 @@ typedef struct {
     double seconds;
 } Validation;
 
-/* Which of `count` images is the j-th of `n`, and its entry (t - 1) of a chain of T. */
-int validation_image(int j, int n, int count);
+/* The entry (t - 1) of the j-th image in a chain of T. */
 int validation_entry(int j, int T);
 
 /* Takes no memory: works in the trainer's, a micro-batch at a time. `stop` (NULL: never) is asked

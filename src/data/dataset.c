@@ -30,3 +30,8 @@ uint8_t *dataset_image(const Dataset *set, int index)
     size_t image = (size_t)set->height * (size_t)set->width * (size_t)set->channels;
     return set->pixels + (size_t)index * image;
 }
+
+int dataset_spread(int j, int n, int count)
+{
+    return (int)((int64_t)j * count / n);
+}

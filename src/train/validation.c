@@ -6,11 +6,6 @@
 
 #include <math.h>
 
-int validation_image(int j, int n, int count)
-{
-    return (int)((int64_t)j * count / n);
-}
-
 int validation_entry(int j, int T)
 {
     const double golden = 0.61803398874989484820;
@@ -45,7 +40,7 @@ static void fill(const TrainerBatch *b, const Dataset *set, int T, int first, in
 {
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < n; i++) {
-        int j = first + i, index = validation_image(j, of, set->count);
+        int j = first + i, index = dataset_spread(j, of, set->count);
         RngKey key = {.image = (uint32_t)j, .stream = RNG_VALIDATION};
         pixels_to_floats(b->x_0 + (size_t)i * b->size, dataset_image(set, index), b->size);
         rng_normal(b->epsilon + (size_t)i * b->size, b->size, key);

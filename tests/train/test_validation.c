@@ -71,11 +71,11 @@ static void assert_means_close(const ValidationMean *a, const ValidationMean *b,
 static void images_are_spread_over_the_set(void **state)
 {
     (void)state;
-    for (int j = 0; j < 7; j++) assert_int_equal(validation_image(j, 7, 7), j);
-    assert_int_equal(validation_image(0, 3, 10), 0);
-    assert_int_equal(validation_image(1, 3, 10), 3);
-    assert_int_equal(validation_image(2, 3, 10), 6);
-    assert_int_equal(validation_image((1 << 24) - 1, 1 << 24, 1 << 30), (1 << 30) - 64);
+    for (int j = 0; j < 7; j++) assert_int_equal(dataset_spread(j, 7, 7), j);
+    assert_int_equal(dataset_spread(0, 3, 10), 0);
+    assert_int_equal(dataset_spread(1, 3, 10), 3);
+    assert_int_equal(dataset_spread(2, 3, 10), 6);
+    assert_int_equal(dataset_spread((1 << 24) - 1, 1 << 24, 1 << 30), (1 << 30) - 64);
 }
 
 /* Any stretch of them has about as many in each quarter, and all t occur. */
@@ -123,7 +123,7 @@ static void the_means_are_those_of_the_images(void **state)
     for (int j = 0; j < IMAGES; j++) {
         TrainerBatch b = trainer_batch(c->trainer);
         assert_int_equal(b.size, SIZE);
-        pixels_to_floats(b.x_0, dataset_image(&c->set, validation_image(j, IMAGES, c->set.count)),
+        pixels_to_floats(b.x_0, dataset_image(&c->set, dataset_spread(j, IMAGES, c->set.count)),
                          SIZE);
         rng_normal(b.epsilon, SIZE, (RngKey){.image = (uint32_t)j, .stream = RNG_VALIDATION});
         b.entry[0] = validation_entry(j, 1000);
