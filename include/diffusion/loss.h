@@ -51,4 +51,9 @@ typedef struct {
 double loss_image(float *gradient, const LossImage *image, const DiffusionConfig *config,
                   const Schedule *schedule, int i, double divisor);
 
+/* Beside the losses: the mean squared error of the x_0 that follows from the network's output at
+ * entry `i`, which is clipped to [-1, 1] before if `clip`. The target is not read. */
+double loss_x_0_error(const LossImage *image, const DiffusionConfig *config,
+                      const Schedule *schedule, int i, bool clip);
+
 #endif

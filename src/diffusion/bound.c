@@ -150,73 +150,34 @@ static int choose(double *weight, const Bound *b, int j, int k)
 
 /* ---- a term ---- */
 
-/* x_0 = a output + b x_t. */
-typedef struct {
-    double weights[2], low, high;
-} Guess;
-
-static Guess guess_at(const BoundConfig *c, int i)
-{
-    Guess g = {.low = c->clip ? -1.0 : -HUGE_VAL, .high = c->clip ? 1.0 : HUGE_VAL};
-    predict_weights(g.weights, c->diffusion->prediction, c->schedule, i);
-    return g;
-}
-
-/* As predict_clip, NaN stays NaN. */
-static inline double x_0_guessed(const Guess *g, float output, float x_t)
-{
-    double x_0 = g->weights[0] * (double)output + g->weights[1] * (double)x_t;
-    x_0 = x_0 < g->low ? g->low : x_0;
-    return x_0 > g->high ? g->high : x_0;
-}
-
-/* The mean of (x_0 - x_0 predicted)^2 of an output of `channels` alone. */
-static double squared_error(const float *x_0, const float *x_t, const float *out, Guess g,
-                            size_t size)
-{
-    enum { LANES = 16 };
-    double sums[LANES] = {0}, sum = 0;
-    size_t whole = size / LANES * LANES;
-    for (size_t k = 0; k < whole; k += LANES)
-        for (size_t lane = 0; lane < LANES; lane++) {
-            double error = (double)x_0[k + lane] - x_0_guessed(&g, out[k + lane], x_t[k + lane]);
-            sums[lane] += error * error;
-        }
-    for (size_t k = whole; k < size; k++) {
-        double error = (double)x_0[k] - x_0_guessed(&g, out[k], x_t[k]);
-        sum += error * error;
-    }
-    for (int lane = 0; lane < LANES; lane++) sum += sums[lane];
-    return sum / (double)size;
-}
-
-/* The same as below in general, element by element: nats, all together. */
-static double elements(const Bound *b, const float *x_0, const float *x_t, const float *out, int i)
+/* Element by element: nats, all together. */
+static double elements(const Bound *b, const LossImage *image, int i)
 {
     const BoundConfig *c = &b->config;
     const Schedule *s = c->schedule;
     size_t channels = (size_t)c->channels, stride = b->out_size / c->pixels;
-    double center = log_variance_at(c, i), slope = 0, sum = 0;
+    double center = log_variance_at(c, i), slope = 0, sum = 0, weights[2];
     if (stride > channels) slope = schedule_learned_log_variance(s, i, 0) - center;
-    Guess g = guess_at(c, i);
-    for (size_t p = 0; p < c->pixels; p++)
-        for (size_t at = p * channels; at < (p + 1) * channels; at++) {
-            const float *output = out + p * stride + at - p * channels;
-            double log_variance = center, t = (double)x_t[at];
-            if (stride > channels) log_variance += slope * ((double)output[channels] + 1.0);
-            double mean = s->coef_x0[i] * x_0_guessed(&g, output[0], x_t[at]) + s->coef_xt[i] * t;
-            sum += likelihood_element(NULL, s, i, (double)x_0[at], t, mean, log_variance);
-        }
+    predict_weights(weights, c->diffusion->prediction, s, i);
+    for (size_t k = 0; k < b->size; k++) {
+        const float *output = image->output + k / channels * stride + k % channels;
+        double x_0 = (double)image->x_0[k], x_t = (double)image->x_t[k], log_variance = center;
+        double guess = weights[0] * (double)output[0] + weights[1] * x_t;
+        if (c->clip) guess = predict_clip(guess);
+        if (stride > channels) log_variance += slope * ((double)output[channels] + 1.0);
+        double mean = s->coef_x0[i] * guess + s->coef_xt[i] * x_t;
+        sum += likelihood_element(NULL, s, i, x_0, x_t, mean, log_variance);
+    }
     return sum;
 }
 
 /* L_{t-1}, or L_0 at the first entry, in bits per dimension. */
-static double term(const Bound *b, const float *x_0, const float *x_t, const float *out, int i)
+static double term(const Bound *b, const LossImage *image, int i)
 {
     const BoundConfig *c = &b->config;
     if (i == 0 || c->diffusion->variance == VARIANCE_LEARNED_RANGE)
-        return likelihood_bits(elements(b, x_0, x_t, out, i), b->size);
-    double error = squared_error(x_0, x_t, out, guess_at(c, i), b->size);
+        return likelihood_bits(elements(b, image, i), b->size);
+    double error = loss_x_0_error(image, c->diffusion, c->schedule, i, c->clip);
     return b->proposal.constant[i] + likelihood_bits(error_weight(c, i) * error, 1);
 }
 
@@ -303,10 +264,16 @@ static void draw(Bound *b, Rows rows)
 
 static void find_terms(Bound *b, Rows rows)
 {
+    const BoundConfig *c = &b->config;
 #pragma omp parallel for schedule(static)
-    for (int k = 0; k < rows.n; k++)
-        b->bits[k] = term(b, image_of(b, rows, k), b->x_t + (size_t)k * b->size,
-                          b->out + (size_t)k * b->out_size, b->t[k] - 1);
+    for (int k = 0; k < rows.n; k++) {
+        LossImage image = {.pixels = c->pixels,
+                           .channels = c->channels,
+                           .x_0 = image_of(b, rows, k),
+                           .x_t = b->x_t + (size_t)k * b->size,
+                           .output = b->out + (size_t)k * b->out_size};
+        b->bits[k] = term(b, &image, b->t[k] - 1);
+    }
 }
 
 /* The draws of an image come in the order of t, and those at the same t, which are not independent

@@ -175,3 +175,49 @@ double loss_image(float *gradient, const LossImage *image, const DiffusionConfig
     }
     return loss;
 }
+
+/* ---- x_0 ---- */
+
+typedef struct {
+    double of_output, of_x_t, low, high;
+} Guess;
+
+/* As in predict_clip, the comparisons are such that NaN stays NaN. */
+static inline double squared_difference(Guess g, float x_0, float x_t, float output)
+{
+    double guess = g.of_output * (double)output + g.of_x_t * (double)x_t;
+    guess = guess < g.low ? g.low : guess;
+    guess = guess > g.high ? g.high : guess;
+    double error = (double)x_0 - guess;
+    return error * error;
+}
+
+/* The sum over a row, in lanes, which compilers turn into vectors. */
+static double squared_differences(Guess g, const float *x_0, const float *x_t, const float *output,
+                                  size_t n)
+{
+    enum { LANES = 32 };
+    double sums[LANES] = {0}, sum = 0;
+    size_t whole = n / LANES * LANES;
+    for (size_t k = 0; k < whole; k += LANES)
+        for (size_t lane = 0; lane < LANES; lane++)
+            sums[lane] += squared_difference(g, x_0[k + lane], x_t[k + lane], output[k + lane]);
+    for (size_t k = whole; k < n; k++) sum += squared_difference(g, x_0[k], x_t[k], output[k]);
+    for (int lane = 0; lane < LANES; lane++) sum += sums[lane];
+    return sum;
+}
+
+double loss_x_0_error(const LossImage *image, const DiffusionConfig *config,
+                      const Schedule *schedule, int i, bool clip)
+{
+    size_t channels = (size_t)image->channels, size = image->pixels * channels;
+    size_t stride = (size_t)loss_output_channels(config, image->channels);
+    size_t row = stride == channels ? size : channels;
+    double weights[2], sum = 0;
+    predict_weights(weights, config->prediction, schedule, i);
+    Guess g = {weights[0], weights[1], clip ? -1.0 : -HUGE_VAL, clip ? 1.0 : HUGE_VAL};
+    for (size_t k = 0; k < size; k += row)
+        sum += squared_differences(g, image->x_0 + k, image->x_t + k,
+                                   image->output + k / channels * stride, row);
+    return sum / (double)size;
+}
