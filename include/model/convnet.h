@@ -4,7 +4,7 @@
  * kernels:
  *
  *     3x3 convolution to 32 channels
- *     while the shorter side is 8 or more: 3x3 convolution of stride 2 to twice the channels, at
+ *     while the shorter side is 5 or more: 3x3 convolution of stride 2 to twice the channels, at
  *         most 128; 3x3 convolution
  *     the mean over the pixels, linear to CONVNET_FEATURES, SiLU, linear to the classes
  *

@@ -17,6 +17,11 @@
 #include <stdlib.h>
 
 enum { FIRST_CHANNELS = 32, MOST_CHANNELS = 128, GROUPS = 8, MAX_LAYERS = 32 };
+enum { HALVED_FROM = 5 }; /* the shorter side ends at 3 or 4 */
+
+/* Means over the pixels of what has just been normalised over them differ little from image to
+ * image: with a gain of 1 the features would take long to tell them apart. */
+static const double FEATURE_GAIN = 4;
 
 /* Parameters of a layer, and those behind all layers, counted from the first. */
 enum { FILTER, GAMMA, BETA, LAYER_PARAMS };
@@ -71,7 +76,7 @@ static void add_layers(Convnet *net)
 {
     int h = net->shape.height, w = net->shape.width, c = FIRST_CHANNELS;
     add_layer(net, h, w, net->shape.channels, c, 1);
-    while (whole_min(h, w) >= CONVNET_MIN_SIDE) {
+    while (whole_min(h, w) >= HALVED_FROM) {
         int wider = whole_min(2 * c, MOST_CHANNELS);
         add_layer(net, h, w, c, wider, 2);
         h = whole_divide_up(h, 2), w = whole_divide_up(w, 2), c = wider;
@@ -92,7 +97,7 @@ static bool declare(Convnet *net, Err *err)
         params_add(table, PARAM_VECTOR, norm, "bias", d->c_out, 0, 0);
     }
     int c = net->layers[net->count - 1].conv.c_out, classes = net->shape.classes;
-    params_add(table, PARAM_MATRIX, "feature", "weight", CONVNET_FEATURES, c, 1);
+    params_add(table, PARAM_MATRIX, "feature", "weight", CONVNET_FEATURES, c, FEATURE_GAIN);
     params_add(table, PARAM_VECTOR, "feature", "bias", CONVNET_FEATURES, 0, 0);
     params_add(table, PARAM_MATRIX, "class", "weight", classes, CONVNET_FEATURES, 1);
     params_add(table, PARAM_VECTOR, "class", "bias", classes, 0, 0);
