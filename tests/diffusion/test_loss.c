@@ -415,6 +415,32 @@ static void the_optimal_network_has_the_expected_loss(void **state)
     assert_true(for_each_config(gaussian_of_one) > 0);
 }
 
+static void x_0_follows_from_the_output(const DiffusionConfig *config)
+{
+    Chain chain = chain_new(*config);
+    for (int i = 0, clip = 0; i < 1000; i += 333, clip = !clip) {
+        Case c = case_new(config, &chain.schedule, i);
+        int stride = loss_output_channels(config, CHANNELS);
+        double weights[2], sum = 0;
+        predict_weights(weights, config->prediction, &chain.schedule, i);
+        for (int k = 0; k < SIZE; k++) {
+            double output = (double)c.output[k / CHANNELS * stride + k % CHANNELS];
+            double x_0 = weights[0] * output + weights[1] * (double)c.x_t[k];
+            sum += pow((clip ? predict_clip(x_0) : x_0) - (double)c.x_0[k], 2) / SIZE;
+        }
+        double error = loss_x_0_error(&c.image, config, &chain.schedule, i, clip);
+        assert_close(error, sum, 1e-12 * sum);
+        case_free(&c);
+    }
+    chain_release(&chain);
+}
+
+static void the_error_of_x_0(void **state)
+{
+    (void)state;
+    assert_true(for_each_config(x_0_follows_from_the_output) > 0);
+}
+
 /* ---- bad numbers, refusals ---- */
 
 static void nan_shows(const DiffusionConfig *config)
@@ -467,6 +493,7 @@ int main(void)
         cmocka_unit_test(vlb_is_the_likelihoods_term),
         cmocka_unit_test(hybrid_is_simple_and_the_term),
         cmocka_unit_test(the_optimal_network_has_the_expected_loss),
+        cmocka_unit_test(the_error_of_x_0),
         cmocka_unit_test(nan_stays_nan),
         cmocka_unit_test(what_cannot_work_is_refused),
     };
