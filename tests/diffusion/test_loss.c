@@ -428,8 +428,7 @@ static void x_0_follows_from_the_output(const DiffusionConfig *config)
             double x_0 = weights[0] * output + weights[1] * (double)c.x_t[k];
             sum += pow((clip ? predict_clip(x_0) : x_0) - (double)c.x_0[k], 2) / SIZE;
         }
-        double error = loss_x_0_error(&c.image, config, &chain.schedule, i, clip);
-        assert_close(error, sum, 1e-12 * sum);
+        assert_close(loss_x_0_error(&c.image, config, &chain.schedule, i, clip), sum, 1e-12 * sum);
         case_free(&c);
     }
     chain_release(&chain);
