@@ -3,6 +3,7 @@
 #include "cmd/bench_options.h"
 #include "cmd/command.h"
 #include "cmd/config_help.h"
+#include "cmd/eval_options.h"
 #include "cmd/sample_options.h"
 #include "cmd/schedule_options.h"
 #include "cmd/train_options.h"
@@ -10,9 +11,9 @@
 #include <string.h>
 
 static const Command commands[] = {
-    {&train_options_table, cmd_train}, {&sample_options_table, cmd_sample},
-    {&info_options_table, cmd_info},   {&schedule_options_table, cmd_schedule},
-    {&bench_options_table, cmd_bench},
+    {&train_options_table, cmd_train},       {&sample_options_table, cmd_sample},
+    {&eval_options_table, cmd_eval},         {&info_options_table, cmd_info},
+    {&schedule_options_table, cmd_schedule}, {&bench_options_table, cmd_bench},
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -16,7 +16,7 @@ typedef struct {
     CommandRun *run;
 } Command;
 
-CommandRun cmd_train, cmd_sample, cmd_info, cmd_schedule, cmd_bench;
+CommandRun cmd_train, cmd_sample, cmd_eval, cmd_info, cmd_schedule, cmd_bench;
 extern const OptionTable info_options_table;
 
 enum { EXIT_OUT_OF_TIME = 75 };

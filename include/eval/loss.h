@@ -2,9 +2,9 @@
  * How well a network predicts on images of a set: two squared errors, each a mean over an image's
  * values, by t,
  *
- *     epsilon   of the noise that follows from what is predicted: the simple loss of Ho et al.
- * 2020, eq. 14, whatever the network predicts and was trained on, so that runs compare x_0       of
- * the image that follows, clipped to [-1, 1] if so configured, as the sampler has it
+ *  - epsilon, of the noise that follows from what is predicted: the simple loss of Ho et al. 2020,
+ *    eq. 14, whatever the network predicts and was trained on, so that runs compare;
+ *  - x_0, of the image that follows, clipped to [-1, 1] if so configured, as the sampler has it;
  *
  * and beside them those of the oracle (diffusion/oracle.h) of another set, usually the images the
  * network was trained on, at the same x_t. On these images themselves nothing has a lower expected

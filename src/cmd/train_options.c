@@ -60,10 +60,10 @@ const OptionTable train_options_table = {
                {work_options, WORK_OPTIONS, offsetof(TrainOptions, work)}},
     .notes = "--resume goes on with the config that the run recorded; where --config is\n"
              "given too, its train and sample keys take effect.\n\n"
-             "SIGINT, SIGTERM and SIGHUP save a checkpoint first; a second SIGINT does not wait.\n"
-             "SIGUSR1 saves a checkpoint and draws a grid, and training goes on. Exit codes: 0\n"
-             "done, 1 failed, 2 bad usage or config, 3 bad data or checkpoint, 4 diverged, 75\n"
-             "out of --max-seconds, 128 + signal.",
+             "SIGINT, SIGTERM and SIGHUP save a checkpoint first; a second SIGINT does not\n"
+             "wait. SIGUSR1 saves a checkpoint and draws a grid, and training goes on. Exit\n"
+             "codes: 0 done, 1 failed, 2 bad usage or config, 3 bad data or checkpoint, 4\n"
+             "diverged, 75 out of --max-seconds, 128 + signal.",
 };
 
 static bool contradiction(const TrainOptions *o, Err *err)

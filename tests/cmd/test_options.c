@@ -1,5 +1,6 @@
 #include "cmd/bench_options.h"
 #include "cmd/command.h"
+#include "cmd/eval_options.h"
 #include "cmd/options.h"
 #include "cmd/sample_options.h"
 #include "cmd/schedule_options.h"
@@ -307,9 +308,9 @@ static void has_all_options(const char *text, const OptionTable *t)
 static void help_is_complete(void **state)
 {
     (void)state;
-    const OptionTable *tables[] = {&train_options_table, &sample_options_table,
-                                   &bench_options_table, &info_options_table,
-                                   &schedule_options_table};
+    const OptionTable *tables[] = {&train_options_table,    &sample_options_table,
+                                   &bench_options_table,    &info_options_table,
+                                   &schedule_options_table, &eval_options_table};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         char *text;
         size_t size;

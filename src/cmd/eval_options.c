@@ -1,0 +1,120 @@
+#include "cmd/eval_options.h"
+
+const char *const eval_part_names[] = {"held-out", "test", "train", NULL};
+
+#define AT(field) .offset = offsetof(EvalOptions, field)
+
+static const Option options[] = {
+    {.name = "nll",
+     .type = OPTION_FLAG,
+     AT(nll),
+     .help = "bits per dimension: the variational bound, from --budget calls of the network for "
+             "each image"},
+    {.name = "budget",
+     .argument = "K",
+     .type = OPTION_INT,
+     AT(budget),
+     .min = 2,
+     .max = 1 << 20,
+     .help = "with --nll: network calls an image, at t drawn by importance (default: 20)"},
+    {.name = "full",
+     .type = OPTION_FLAG,
+     AT(full),
+     .help = "with --nll: a call for each t, as the figures in papers are made"},
+    {.name = "csv",
+     .argument = "FILE",
+     .type = OPTION_TEXT,
+     AT(csv),
+     .help = "with --nll: the bound's terms by t"},
+    {.name = "loss",
+     .type = OPTION_FLAG,
+     AT(loss),
+     .help = "the squared errors of epsilon and of x_0, by t"},
+    {.name = "oracle",
+     .type = OPTION_FLAG,
+     AT(oracle),
+     .help = "with --loss: beside them those of the best denoiser that the training images allow; "
+             "a network below it on them has memorised"},
+    {.name = "data",
+     .argument = "PATH",
+     .type = OPTION_TEXT,
+     AT(data),
+     .help = "the data (default: data.path of the model's config)"},
+    {.name = "part",
+     .argument = "NAME",
+     .type = OPTION_CHOICE,
+     AT(part),
+     .names = eval_part_names,
+     .help = "which images are looked at: held-out (data.validation, or the test part; default), "
+             "test or train"},
+    {.name = "images",
+     .argument = "N",
+     .type = OPTION_INT,
+     AT(images),
+     .min = 2,
+     .max = 1 << 24,
+     .help = "at most so many of them (default: 1000)"},
+    {.name = "seed",
+     .letter = 's',
+     .argument = "S",
+     .type = OPTION_WHOLE,
+     AT(seed),
+     .max = 0x1p53,
+     .help = "of all that is drawn (default: 0)"},
+    {.name = "batch",
+     .letter = 'b',
+     .argument = "N",
+     .type = OPTION_INT,
+     AT(batch),
+     .min = 1,
+     .max = 1 << 16,
+     .help = "images that the network is given at once (default: 32)"},
+    {.name = "json", .type = OPTION_FLAG, AT(json), .help = "print one JSON object instead"},
+};
+
+const OptionTable eval_options_table = {
+    .name = "eval",
+    .summary = "measure how good a model is, on images it was not trained on",
+    .groups = {{model_options, MODEL_OPTIONS, offsetof(EvalOptions, model)},
+               {options, sizeof options / sizeof *options, 0},
+               {work_options, WORK_OPTIONS, offsetof(EvalOptions, work)}},
+    .notes = "Without an option that asks for a figure: --nll --loss. Figures are means over\n"
+             "images and stand with their standard errors. SIGINT prints what there is so far,\n"
+             "marked as partial.",
+};
+
+/* An option that says more of another, which is not there. */
+static bool lacks(const char *option, const char *other, Err *err)
+{
+    return !err_set(err, ERR_USAGE, "--%s says more of --%s, which is not given; add it", option,
+                    other);
+}
+
+static bool is_alone(const EvalOptions *o, Err *err)
+{
+    if (o->budget > 0 && !o->nll) return lacks("budget", "nll", err);
+    if (o->full && !o->nll) return lacks("full", "nll", err);
+    if (o->csv && !o->nll) return lacks("csv", "nll", err);
+    if (o->oracle && !o->loss) return lacks("oracle", "loss", err);
+    return false;
+}
+
+static bool check(const EvalOptions *o, Err *err)
+{
+    if (is_alone(o, err)) return false;
+    if (o->full && o->budget > 0)
+        return err_set(err, ERR_USAGE,
+                       "--full calls the network for each t, --budget %d so many times; give one "
+                       "of them",
+                       o->budget);
+    return model_options_check(&o->model, err);
+}
+
+bool eval_options_parse(EvalOptions *o, bool *help, int argc, char **argv, Err *err)
+{
+    *o = (EvalOptions){.model.ema = MODEL_FIRST_EMA};
+    if (!options_parse(o, help, &eval_options_table, argc, argv, err) || *help) return *help;
+    bool asked = o->nll || o->full || o->budget > 0 || o->csv || o->loss || o->oracle;
+    if (!asked) o->nll = o->loss = true;
+    return check(o, err);
+}

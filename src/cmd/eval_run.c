@@ -1,0 +1,150 @@
+#include "cmd/eval_run.h"
+
+#include "base/memory.h"
+#include "base/whole.h"
+#include "cmd/interrupt.h"
+#include "train/ema.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DEFAULT_ROWS = 32 };
+
+/* ---- data ---- */
+
+/* The config with the part of the data that is meant as its validation set. */
+static bool choose_data(Config *c, const EvalOptions *o, Err *err)
+{
+    if (o->data && c->data.format == DATA_SHAPES)
+        return err_set(err, ERR_USAGE,
+                       "--data %s: the model was trained on `shapes`, which come from no file; "
+                       "leave it out",
+                       o->data);
+    if (o->data && strlen(o->data) >= sizeof c->data.path)
+        return err_set(err, ERR_USAGE, "--data %s: a path has at most %zu bytes", o->data,
+                       sizeof c->data.path - 1);
+    if (o->data) snprintf(c->data.path, sizeof c->data.path, "%s", o->data);
+    if (o->part == PART_TEST || (o->part == PART_HELD_OUT && c->data.validation == VALIDATION_NONE))
+        c->data.validation = VALIDATION_TEST;
+    if (c->train.validate_every == 0) c->train.validate_every = 1; /* or they are not kept */
+    return true;
+}
+
+static const char *part_name(const EvalRun *run)
+{
+    if (run->options.part == PART_TRAIN) return "train";
+    return run->source.config.data.validation == VALIDATION_TEST ? "test" : "held-out";
+}
+
+static bool open_data(EvalRun *run, Err *err)
+{
+    const EvalOptions *o = &run->options;
+    Config *c = &run->source.config;
+    if (c->data.path[0] == 0 && c->data.format != DATA_SHAPES && !o->data)
+        return err_set(err, ERR_USAGE,
+                       "%s does not say what it was trained on; --data PATH does, and a run's own "
+                       "checkpoint says it too",
+                       run->source.folder);
+    if (!choose_data(c, o, err)) return false;
+    if (o->part == PART_TRAIN) c->data.validation = VALIDATION_NONE;
+    if (!datasets_open(&run->sets, c, err)) return false;
+    run->images = o->part == PART_TRAIN ? &run->sets.train : &run->sets.validation;
+    return true;
+}
+
+/* ---- the report ---- */
+
+static void describe(EvalRun *run)
+{
+    char text[64], rate[EMA_RATE_TEXT];
+    const Source *s = &run->source;
+    Json *r = run->report = json_new_object();
+    json_set_string(r, "model", s->folder);
+    if (s->kind == SOURCE_CHECKPOINT) {
+        json_set_number(r, "step", (double)s->step);
+        snprintf(text, sizeof text, "EMA %s",
+                 ema_rate_text(rate, s->config.train.ema_decay[run->which < 0 ? 0 : run->which]));
+        json_set_string(r, "weights", run->which == SOURCE_RAW ? "raw" : text);
+    }
+    json_set_string(r, "data", s->config.data.path[0] ? s->config.data.path : "shapes");
+    json_set_string(r, "part", part_name(run));
+    json_set_number(r, "seed", (double)run->options.seed);
+    json_set_bool(r, "partial", false);
+}
+
+void eval_run_partial(EvalRun *run)
+{
+    json_set_bool(run->report, "partial", true);
+}
+
+Json *eval_run_section(EvalRun *run, const char *name)
+{
+    Json *section = json_new_object();
+    json_set(run->report, name, section);
+    return section;
+}
+
+void eval_run_figure(Json *section, const char *key, double value, double error, int64_t images)
+{
+    Json *figure = json_new_object();
+    json_set_number(figure, "value", value);
+    json_set_number(figure, "standard_error", error);
+    json_set_number(figure, "images", (double)images);
+    json_set(section, key, figure);
+}
+
+/* ---- the run ---- */
+
+bool eval_run_open(EvalRun *run, Err *err)
+{
+    const EvalOptions *o = &run->options;
+    if (!source_open(&run->source, o->model.path, err) ||
+        !model_options_which(&run->which, &o->model, &run->source, err) || !open_data(run, err))
+        return false;
+    run->rows = o->batch > 0 ? o->batch : DEFAULT_ROWS;
+    describe(run);
+    return true;
+}
+
+void eval_run_release(EvalRun *run)
+{
+    datasets_release(&run->sets);
+    unet_free(run->unet);
+    free(run->weights);
+    json_free(run->report);
+}
+
+bool eval_run_network(EvalRun *run, Err *err)
+{
+    if (run->unet) return true;
+    run->unet = unet_new(&run->source.config.model, false, err);
+    if (!run->unet) return false;
+    run->weights = memory_new(unet_params(run->unet)->floats, sizeof *run->weights, "weights", err);
+    return run->weights && source_weights(run->weights, &run->source, run->unet, run->which, err) &&
+           unet_reserve(run->unet, run->rows, UNET_SAMPLE, err) &&
+           unet_prepare(run->unet, run->weights, err);
+}
+
+int eval_run_count(const EvalRun *run, int count, int most)
+{
+    int wanted = run->options.images > 0 ? run->options.images : most;
+    return wanted > 0 ? whole_min(count, wanted) : count;
+}
+
+void eval_run_begin(EvalRun *run, const char *verb, const char *unit, long total)
+{
+    progress_init(&run->progress, verb, unit, 0, total, run->options.work.quiet);
+}
+
+bool eval_run_goes_on(void *context, long done)
+{
+    EvalRun *run = context;
+    progress_update(&run->progress, done, "");
+    return interrupt_signal() == 0;
+}
+
+void eval_run_end(EvalRun *run)
+{
+    progress_release(&run->progress);
+}
