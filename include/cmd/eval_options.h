@@ -26,6 +26,9 @@ typedef struct {
     bool nll, full, loss, oracle;
     int budget;      /* network calls an image; 0: not given */
     const char *csv; /* NULL: not given */
+    /* the network that features of images come from */
+    bool train_features;
+    const char *classifier; /* its file; NULL: not given */
 } EvalOptions;
 
 enum { EVAL_BUDGET = 20, EVAL_IMAGES = 1000 };

@@ -35,6 +35,16 @@ static const Option options[] = {
      AT(oracle),
      .help = "with --loss: beside them those of the best denoiser that the training images allow; "
              "a network below it on them has memorised"},
+    {.name = "train-features",
+     .type = OPTION_FLAG,
+     AT(train_features),
+     .help = "train the network that features of images come from, a classifier of the labelled "
+             "data, and keep it"},
+    {.name = "classifier",
+     .argument = "FILE",
+     .type = OPTION_TEXT,
+     AT(classifier),
+     .help = "where it is kept (default: classifier.safetensors in the run's folder)"},
     {.name = "data",
      .argument = "PATH",
      .type = OPTION_TEXT,
@@ -96,6 +106,7 @@ static bool is_alone(const EvalOptions *o, Err *err)
     if (o->full && !o->nll) return lacks("full", "nll", err);
     if (o->csv && !o->nll) return lacks("csv", "nll", err);
     if (o->oracle && !o->loss) return lacks("oracle", "loss", err);
+    if (o->classifier && !o->train_features) return lacks("classifier", "train-features", err);
     return false;
 }
 
@@ -114,7 +125,8 @@ bool eval_options_parse(EvalOptions *o, bool *help, int argc, char **argv, Err *
 {
     *o = (EvalOptions){.model.ema = MODEL_FIRST_EMA};
     if (!options_parse(o, help, &eval_options_table, argc, argv, err) || *help) return *help;
-    bool asked = o->nll || o->full || o->budget > 0 || o->csv || o->loss || o->oracle;
+    bool asked =
+        o->nll || o->full || o->budget > 0 || o->csv || o->loss || o->oracle || o->train_features;
     if (!asked) o->nll = o->loss = true;
     return check(o, err);
 }
