@@ -10,7 +10,8 @@
  * network was trained on, at the same x_t. On these images themselves nothing has a lower expected
  * error than their oracle, and a network that comes near it has memorised them. On held-out images
  * the oracle is what memorising alone is worth: a network that is better there has learned
- * more than its images.
+ * more than its images. Where the network is told the class, the oracle is that of the images of
+ * the class.
  *
  * Each image is asked at EVAL_TENTHS t, one in each tenth of the chain: t = floor(T (k + u) / 10) +
  * 1 with u uniform, so that the mean over them is the mean over all t. t and the noise are drawn

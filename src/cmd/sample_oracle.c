@@ -102,7 +102,8 @@ bool sample_oracle_load(SampleOracle *o, Generator *generator, const Config *con
     int T = config->diffusion.timesteps;
     size_t pixels = (size_t)m->height * (size_t)m->width;
     if (!read_data(o, err)) return false;
-    o->images = (ImageSource){read_images, &o->sets.train, count_of(o)};
+    o->images =
+        (ImageSource){.fetch = read_images, .context = &o->sets.train, .count = count_of(o)};
     OracleConfig of = {.diffusion = &config->diffusion,
                        .schedule = &o->schedule,
                        .images = &o->images,

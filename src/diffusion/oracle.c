@@ -28,6 +28,7 @@ size_t oracle_bytes(const OracleConfig *c)
     size_t n = (size_t)c->rows, size = image_size(c);
     return memory_round(ORACLE_BLOCK * size * sizeof(float)) +
            memory_round(ORACLE_BLOCK * sizeof(double)) +
+           memory_round(ORACLE_BLOCK * sizeof(int32_t)) +
            memory_round(n * ORACLE_BLOCK * sizeof(float)) + memory_round(n * size * sizeof(float)) +
            2 * memory_round(n * sizeof(double)) + memory_round(n * sizeof(int));
 }
@@ -40,6 +41,7 @@ void oracle_init(Oracle *o, Arena *arena, const OracleConfig *config)
     o->out_size =
         config->pixels * (size_t)loss_output_channels(config->diffusion, config->channels);
     o->block = arena_take(arena, ORACLE_BLOCK * size * sizeof *o->block);
+    o->labels = arena_take(arena, ORACLE_BLOCK * sizeof *o->labels);
     o->squares = arena_take(arena, ORACLE_BLOCK * sizeof *o->squares);
     o->scores = arena_take(arena, n * ORACLE_BLOCK * sizeof *o->scores);
     o->x_0 = arena_take(arena, n * size * sizeof *o->x_0);
@@ -60,57 +62,93 @@ static void fetch(Oracle *o, int first, int n)
         double sum = 0;
         for (size_t k = 0; k < o->size; k++) sum += (double)image[k] * (double)image[k];
         o->squares[i] = sum;
+        if (images->label) o->labels[i] = images->label(images->context, first + i);
     }
+}
+
+/* A row's exponents are of_product x_t . x_i - of_square |x_i|^2 over the images of its class. */
+typedef struct {
+    double of_product, of_square;
+    int32_t class; /* -1: all */
+} Row;
+
+static bool counts(const Oracle *o, Row row, int i)
+{
+    return row.class < 0 || o->labels[i] == row.class;
+}
+
+static double exponent(const Oracle *o, Row row, float product, int i)
+{
+    return row.of_product * (double)product - row.of_square * o->squares[i];
+}
+
+/* The greatest exponent is now this. */
+static void scale_down(Oracle *o, int number, double most)
+{
+    double shrink = exp(o->most[number] - most);
+    float *sum = o->x_0 + (size_t)number * o->size;
+    for (size_t k = 0; k < o->size; k++) sum[k] *= (float)shrink;
+    o->total[number] *= shrink;
+    o->most[number] = most;
 }
 
 /* A row's products with `n` images become their weights. Whether there are any that are not 0. */
-static bool weigh(Oracle *o, int row, double alpha_bar, int n)
+static bool weigh(Oracle *o, Row row, int number, int n)
 {
-    float *scores = o->scores + (size_t)row * (size_t)n;
-    double of_product = sqrt(alpha_bar) / (1.0 - alpha_bar), total = 0;
-    double of_square = 0.5 * alpha_bar / (1.0 - alpha_bar), most = o->most[row];
+    float *scores = o->scores + (size_t)number * (size_t)n;
+    double most = o->most[number], total = 0;
+    for (int i = 0; i < n; i++)
+        if (counts(o, row, i)) {
+            double e = exponent(o, row, scores[i], i);
+            if (e > most) most = e;
+        }
     for (int i = 0; i < n; i++) {
-        double exponent = of_product * (double)scores[i] - of_square * o->squares[i];
-        if (exponent > most) most = exponent;
-    }
-    for (int i = 0; i < n; i++) {
-        double exponent = of_product * (double)scores[i] - of_square * o->squares[i];
-        scores[i] = expf((float)(exponent - most));
+        scores[i] = counts(o, row, i) ? expf((float)(exponent(o, row, scores[i], i) - most)) : 0.0f;
         total += (double)scores[i];
     }
-    if (most > o->most[row]) {
-        double shrink = exp(o->most[row] - most);
-        float *sum = o->x_0 + (size_t)row * o->size;
-        for (size_t k = 0; k < o->size; k++) sum[k] *= (float)shrink;
-        o->total[row] *= shrink;
-        o->most[row] = most;
-    }
-    o->total[row] += total;
+    if (most > o->most[number]) scale_down(o, number, most);
+    o->total[number] += total;
     return !(total <= 0.0);
 }
 
-static void add_block(Oracle *o, const float *x_t, const int *t, int rows, int n)
+static Row row_of(const Oracle *o, int t, const int32_t *class)
+{
+    double a = o->config.schedule->alpha_bar[t - 1];
+    return (Row){sqrt(a) / (1.0 - a), 0.5 * a / (1.0 - a), class ? *class : -1};
+}
+
+typedef struct {
+    const float *x_t; /* [n, size] */
+    const int *t;
+    const int32_t *classes; /* [n] or NULL */
+    int n;                  /* at most config.rows */
+} Asked;
+
+static void add_block(Oracle *o, Asked a, int n)
 {
     bool any = false;
     int size = (int)o->size;
-    gemm_parallel(o->scores, x_t, o->block, gemm_dims(rows, n, size, false, true, 0));
+    gemm_parallel(o->scores, a.x_t, o->block, gemm_dims(a.n, n, size, false, true, 0));
 #pragma omp parallel for schedule(static) reduction(|| : any)
-    for (int row = 0; row < rows; row++)
-        any = weigh(o, row, o->config.schedule->alpha_bar[t[row] - 1], n) || any;
-    if (any) gemm_parallel(o->x_0, o->scores, o->block, gemm_dims(rows, size, n, false, false, 1));
+    for (int k = 0; k < a.n; k++) {
+        Row row = row_of(o, a.t[k], a.classes ? a.classes + k : NULL);
+        any = weigh(o, row, k, n) || any;
+    }
+    if (any) gemm_parallel(o->x_0, o->scores, o->block, gemm_dims(a.n, size, n, false, false, 1));
 }
 
-/* The means of at most config.rows rows, in x_0. */
-static void solve(Oracle *o, const float *x_t, const int *t, int rows)
+/* The means of the rows, in x_0. */
+static void solve(Oracle *o, Asked a)
 {
-    memset(o->x_0, 0, (size_t)rows * o->size * sizeof *o->x_0);
-    for (int row = 0; row < rows; row++) o->most[row] = -HUGE_VAL, o->total[row] = 0;
+    assert(!a.classes || o->config.images->label);
+    memset(o->x_0, 0, (size_t)a.n * o->size * sizeof *o->x_0);
+    for (int row = 0; row < a.n; row++) o->most[row] = -HUGE_VAL, o->total[row] = 0;
     for (int first = 0, count = o->config.images->count; first < count; first += ORACLE_BLOCK) {
         int n = whole_min(ORACLE_BLOCK, count - first);
         fetch(o, first, n);
-        add_block(o, x_t, t, rows, n);
+        add_block(o, a, n);
     }
-    for (int row = 0; row < rows; row++) {
+    for (int row = 0; row < a.n; row++) {
         float *x_0 = o->x_0 + (size_t)row * o->size;
         for (size_t k = 0; k < o->size; k++) x_0[k] = (float)((double)x_0[k] / o->total[row]);
     }
@@ -118,12 +156,13 @@ static void solve(Oracle *o, const float *x_t, const int *t, int rows)
 
 /* ---- what it says ---- */
 
-void oracle_x_0(Oracle *o, float *out, const float *x_t, const int *t, int n)
+void oracle_x_0(Oracle *o, float *out, const float *x_t, const int *t, const int32_t *classes,
+                int n)
 {
     for (int first = 0; first < n; first += o->config.rows) {
         int rows = whole_min(o->config.rows, n - first);
         size_t at = (size_t)first * o->size;
-        solve(o, x_t + at, t + first, rows);
+        solve(o, (Asked){x_t + at, t + first, classes ? classes + first : NULL, rows});
         memcpy(out + at, o->x_0, (size_t)rows * o->size * sizeof *out);
     }
 }
@@ -150,7 +189,7 @@ void oracle_bound(void *oracle, float *out, const float *x_t, const int *t, cons
     for (int first = 0; first < n; first += o->config.rows) {
         int rows = whole_min(o->config.rows, n - first);
         const float *x = x_t + (size_t)first * o->size;
-        solve(o, x, t + first, rows);
+        solve(o, (Asked){x, t + first, NULL, rows});
 #pragma omp parallel for schedule(static)
         for (int row = 0; row < rows; row++) {
             size_t at = (size_t)row * o->size;

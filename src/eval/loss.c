@@ -27,6 +27,7 @@ typedef struct {
     size_t size, out_size;
     float *x_0, *x_t, *out, *best; /* [rows, ..]; images, rows, outputs, the oracle's x_0 */
     int *t, *image;                /* [rows] */
+    int32_t *classes; /* [rows]: over whose images the oracle's means are; NULL: over all */
     double (*network)[KINDS], (*ideal)[KINDS]; /* [rows] errors */
     double sums[2][KINDS]; /* of the image under way: the network's and the oracle's */
     Arena arena;
@@ -50,7 +51,8 @@ static size_t work_bytes(const Work *w)
     OracleConfig oracle = oracle_config(w);
     size_t n = (size_t)w->model->rows, image = memory_round(n * w->size * sizeof(float));
     size_t rows = 2 * image + memory_round(n * w->out_size * sizeof(float)) +
-                  2 * memory_round(n * sizeof(int)) + 2 * memory_round(n * sizeof *w->network);
+                  2 * memory_round(n * sizeof(int)) + memory_round(n * sizeof *w->classes) +
+                  2 * memory_round(n * sizeof *w->network);
     return schedule_bytes(w->model->diffusion->timesteps) + rows +
            (w->options->known ? image + oracle_bytes(&oracle) : 0);
 }
@@ -70,6 +72,8 @@ static void take(Work *w)
     OracleConfig oracle = oracle_config(w);
     w->best = arena_take(&w->arena, n * w->size * sizeof *w->best);
     oracle_init(&w->oracle, &w->arena, &oracle);
+    if (w->model->classes > 0 && w->source.label && w->oracle_source.label)
+        w->classes = arena_take(&w->arena, n * sizeof *w->classes);
 }
 
 static bool work_init(Work *w, const EvalModel *model, const Dataset *set,
@@ -125,6 +129,7 @@ static void draw(Work *w, Rows rows)
         int tenth = (int)((rows.row + k) % EVAL_TENTHS), i = draw_entry(w, (uint32_t)j, tenth);
         float *x_t = w->x_t + (size_t)k * w->size;
         w->image[k] = j, w->t[k] = i + 1;
+        if (w->classes) w->classes[k] = eval_images_label(&w->images, j);
         RngKey key = {.seed = w->options->seed, .image = (uint32_t)j, .step = (uint32_t)(i + 1)};
         key.stream = RNG_EVAL_NOISE, key.part = EVAL_LOSS_PART + (uint32_t)tenth;
         rng_normal(x_t, w->size, key);
@@ -198,7 +203,7 @@ static void run_rows(LossMeasured *out, Work *w, Rows rows)
     double start = clock_seconds();
     eval_network_on(w->model, &w->images, w->out, w->x_t, w->t, w->image, rows.n);
     double middle = clock_seconds();
-    if (w->options->known) oracle_x_0(&w->oracle, w->best, w->x_t, w->t, rows.n);
+    if (w->options->known) oracle_x_0(&w->oracle, w->best, w->x_t, w->t, w->classes, rows.n);
     out->network_seconds += middle - start;
     out->oracle_seconds += clock_seconds() - middle;
     find_errors(w, rows);

@@ -84,8 +84,14 @@ static void fetch(void *context, float *out, int first, int n)
     }
 }
 
+static int32_t label(void *context, int i)
+{
+    return eval_images_label(context, i);
+}
+
 ImageSource eval_images(EvalImages *images)
 {
     assert(images->count >= 1 && images->count <= images->set->count);
-    return (ImageSource){fetch, images, images->mirrored ? 2 * images->count : images->count};
+    int count = images->mirrored ? 2 * images->count : images->count;
+    return (ImageSource){fetch, images, count, images->set->labels ? label : NULL};
 }

@@ -49,7 +49,7 @@ Bound bound_case_run(Arena *arena, Network *network, Options o)
     Bound b;
     BoundConfig config = {network->diffusion,   network->schedule, PIXELS,     CHANNELS,
                           o.rows ? o.rows : 32, o.budget,          !o.no_clip, o.seed};
-    ImageSource images = {read_images, network, o.images};
+    ImageSource images = {read_images, network, o.images, NULL};
     *arena = chain_arena(bound_bytes(&config));
     memset(arena->base, 0xff, arena->size);
     bound_init(&b, arena, &config);

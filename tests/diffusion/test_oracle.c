@@ -27,6 +27,13 @@ static void fetch(void *context, float *out, int first, int n)
     }
 }
 
+/* 0 .. 3 in turn. */
+static int32_t label(void *context, int i)
+{
+    const Set *set = context;
+    return (set->backwards ? set->count - 1 - i : i) % 4;
+}
+
 /* Images in -1 .. 1 that are about `apart` from each other in each value. */
 static Set set_new(int count, double apart)
 {
@@ -45,26 +52,26 @@ typedef struct {
 static void open_case(Case *c, Set *set, const DiffusionConfig *diffusion, const Schedule *s,
                       int rows)
 {
-    c->images = (ImageSource){fetch, set, set->count};
+    c->images = (ImageSource){fetch, set, set->count, label};
     OracleConfig config = {diffusion, s, &c->images, PIXELS, CHANNELS, rows};
     c->arena = chain_arena(oracle_bytes(&config));
     memset(c->arena.base, 0xff, c->arena.size);
     oracle_init(&c->oracle, &c->arena, &config);
 }
 
-/* By the definition. */
-static void brute_force(double x_0[SIZE], const Set *set, const float *x_t, double a)
+/* By the definition; of one class, or of all (-1). */
+static void brute_force(double x_0[SIZE], const Set *set, const float *x_t, double a, int class)
 {
     double *exponents = calloc((size_t)set->count, sizeof *exponents), most = -1e300, total = 0;
     for (int i = 0; i < set->count; i++) {
         for (int k = 0; k < SIZE; k++)
             exponents[i] -= pow((double)x_t[k] - sqrt(a) * (double)set->x[i * SIZE + k], 2);
         exponents[i] /= 2 * (1 - a);
-        most = fmax(most, exponents[i]);
+        if (class < 0 || i % 4 == class) most = fmax(most, exponents[i]);
     }
     memset(x_0, 0, SIZE * sizeof *x_0);
     for (int i = 0; i < set->count; i++) {
-        double w = exp(exponents[i] - most);
+        double w = class < 0 || i % 4 == class ? exp(exponents[i] - most) : 0;
         total += w;
         for (int k = 0; k < SIZE; k++) x_0[k] += w * (double)set->x[i * SIZE + k];
     }
@@ -85,18 +92,18 @@ static float *rows_of(const Set *set, const Schedule *s, const int *t, int n)
 enum { ROWS = 12 };
 static const int timesteps[ROWS] = {1, 2, 5, 20, 50, 100, 200, 300, 500, 700, 1000, 30};
 
-static void assert_brute_force(Set *set, int rows)
+static void assert_brute_force(Set *set, int rows, const int32_t *classes)
 {
     Chain chain = chain_linear();
     DiffusionConfig diffusion = chain_config(SCHEDULE_LINEAR, 1000);
     Case c;
     float *x_t = rows_of(set, &chain.schedule, timesteps, ROWS), *out = test_floats(ROWS * SIZE);
     open_case(&c, set, &diffusion, &chain.schedule, rows);
-    oracle_x_0(&c.oracle, out, x_t, timesteps, ROWS);
+    oracle_x_0(&c.oracle, out, x_t, timesteps, classes, ROWS);
     for (int j = 0; j < ROWS; j++) {
-        double x_0[SIZE];
-        brute_force(x_0, set, x_t + j * SIZE, chain.schedule.alpha_bar[timesteps[j] - 1]);
-        for (int k = 0; k < SIZE; k++) assert_close((double)out[j * SIZE + k], x_0[k], 3e-5);
+        double x_0[SIZE], a = chain.schedule.alpha_bar[timesteps[j] - 1];
+        brute_force(x_0, set, x_t + j * SIZE, a, classes ? classes[j] : -1);
+        for (int k = 0; k < SIZE; k++) assert_close((double)out[j * SIZE + k], x_0[k], 1e-4);
     }
     free(x_t), free(out), arena_release(&c.arena), chain_release(&chain);
 }
@@ -110,12 +117,26 @@ static void it_is_the_sum_over_all_images(void **state)
     for (int c = 0; c < 4; c++)
         for (double apart = 0.01; apart < 1; apart *= 6) {
             Set set = set_new(counts[c], apart);
-            assert_brute_force(&set, ROWS);
-            assert_brute_force(&set, 5);
+            assert_brute_force(&set, ROWS, NULL);
+            assert_brute_force(&set, 5, NULL);
             set.backwards = true;
-            assert_brute_force(&set, ROWS);
+            assert_brute_force(&set, ROWS, NULL);
             free(set.x);
         }
+}
+
+/* Also where the images of a class begin late in the set, or are not among its last. */
+static void of_a_class_it_is_the_sum_over_its_images(void **state)
+{
+    (void)state;
+    static const int32_t classes[ROWS] = {0, 3, 2, 1, -1, 0, 1, 2, 3, 3, 1, -1};
+    for (double apart = 0.01; apart < 1; apart *= 6) {
+        Set set = set_new(ORACLE_BLOCK + 2, apart);
+        assert_brute_force(&set, ROWS, classes);
+        set.backwards = true;
+        assert_brute_force(&set, 5, classes);
+        free(set.x);
+    }
 }
 
 /* At alpha-bar 0 x_t says nothing, and E[x_0] is the mean of the set. */
@@ -130,7 +151,7 @@ static void of_pure_noise_it_is_the_mean(void **state)
     int t = 10;
     float *x_t = test_normals(SIZE, 1), out[SIZE];
     open_case(&c, &set, &diffusion, &chain.schedule, 1);
-    oracle_x_0(&c.oracle, out, x_t, &t, 1);
+    oracle_x_0(&c.oracle, out, x_t, &t, NULL, 1);
     for (int k = 0; k < SIZE; k++) {
         double mean = 0;
         for (int i = 0; i < 600; i++) mean += (double)set.x[i * SIZE + k] / 600;
@@ -155,7 +176,7 @@ static void it_says_what_a_network_would(void **state)
             float *x_t = rows_of(&set, &chain.schedule, timesteps, ROWS);
             float *x_0 = test_floats(ROWS * SIZE), *out = test_floats(2 * ROWS * SIZE);
             open_case(&c, &set, &diffusion, &chain.schedule, 5);
-            oracle_x_0(&c.oracle, x_0, x_t, timesteps, ROWS);
+            oracle_x_0(&c.oracle, x_0, x_t, timesteps, NULL, ROWS);
             oracle_bound(&c.oracle, out, x_t, timesteps, NULL, ROWS);
             for (int k = 0; k < ROWS * SIZE; k++) {
                 const float *said = out + k / CHANNELS * stride + k % CHANNELS;
@@ -230,7 +251,7 @@ static void threads_make_no_difference_and_nan_stays_in_its_row(void **state)
         float *out = test_floats(ROWS * SIZE);
         parallel_setup(threads);
         open_case(&c, &set, &diffusion, &chain.schedule, ROWS);
-        oracle_x_0(&c.oracle, out, x_t, timesteps, ROWS);
+        oracle_x_0(&c.oracle, out, x_t, timesteps, NULL, ROWS);
         if (threads == 1) memcpy(first, out, ROWS * SIZE * sizeof *out);
         for (int k = 0; k < ROWS * SIZE; k++)
             assert_true(k / SIZE == 3 ? isnan(out[k]) : out[k] == first[k]);
@@ -245,6 +266,7 @@ int main(void)
     parallel_setup(0);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_the_sum_over_all_images),
+        cmocka_unit_test(of_a_class_it_is_the_sum_over_its_images),
         cmocka_unit_test(of_pure_noise_it_is_the_mean),
         cmocka_unit_test(it_says_what_a_network_would),
         cmocka_unit_test(samples_are_images_of_the_set),

@@ -80,8 +80,9 @@ static void plain_network(double x_0[SIZE], const Plain *p, const float *x_t, in
     predict_x0(x_0, said, x, p->e->diffusion.prediction, &p->schedule, i, SIZE);
 }
 
-/* E[x_0 | x_t] of a set and its mirror images. */
-static void plain_oracle(double x_0[SIZE], const Dataset *known, const float *x_t, double a)
+/* E[x_0 | x_t] of the images of a class of a set, and their mirror images. */
+static void plain_oracle(double x_0[SIZE], const Dataset *known, const float *x_t, double a,
+                         int class)
 {
     double exponents[200], most = -1e300, total = 0;
     float x[200][SIZE];
@@ -92,6 +93,7 @@ static void plain_oracle(double x_0[SIZE], const Dataset *known, const float *x_
         exponents[i] = 0;
         for (int k = 0; k < SIZE; k++)
             exponents[i] -= pow((double)x_t[k] - sqrt(a) * (double)x[i][k], 2) / (2 * (1 - a));
+        if (known->labels[i % known->count] != class) exponents[i] = -1e300;
         most = fmax(most, exponents[i]);
     }
     memset(x_0, 0, SIZE * sizeof *x_0);
@@ -137,7 +139,7 @@ static Expected expected_of(const Plain *p, const Dataset *known)
             int i = plain_x_t(x_0, x_t, p, j, IMAGES, tenth);
             plain_network(guess, p, x_t, i, label);
             expect(&expected.network, tenth, p->schedule.snr[i], guess, x_0, network);
-            plain_oracle(guess, known, x_t, p->schedule.alpha_bar[i]);
+            plain_oracle(guess, known, x_t, p->schedule.alpha_bar[i], label);
             expect(&expected.oracle, tenth, p->schedule.snr[i], guess, x_0, oracle);
         }
     }
@@ -161,7 +163,7 @@ static void assert_errors(const LossErrors *actual, const LossErrors *expected)
     }
 }
 
-/* The oracle of 50 other images and their mirror images. */
+/* The oracle of 50 other images and their mirror images, by classes as the network. */
 static void errors_are_those_of_brute_force(void **state)
 {
     (void)state;
@@ -169,7 +171,7 @@ static void errors_are_those_of_brute_force(void **state)
         Evaluated e;
         evaluated_open(&e, v, T, 63, 7);
         Dataset known = e.set;
-        known.pixels += 13 * SIZE, known.count = 50;
+        known.pixels += 13 * SIZE, known.labels += 13, known.count = 50;
         e.set.count = 13;
         Plain p = plain_new(&e, 4);
         Expected expected = expected_of(&p, &known);
