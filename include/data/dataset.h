@@ -25,6 +25,9 @@ void dataset_release(Dataset *set);
  * For the readers of formats; `path` is named where there is no room. */
 bool dataset_allocate(Dataset *set, bool labels, const char *path, Err *err);
 
+/* `out` (new) = the images index [count] of `from`, in that order, with their labels. */
+bool dataset_choose(Dataset *out, const Dataset *from, const uint32_t *index, int count, Err *err);
+
 /* Where the images of image `index` begin. */
 uint8_t *dataset_image(const Dataset *set, int index);
 

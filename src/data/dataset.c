@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 bool dataset_allocate(Dataset *set, bool labels, const char *path, Err *err)
 {
@@ -34,4 +35,18 @@ uint8_t *dataset_image(const Dataset *set, int index)
 int dataset_spread(int j, int n, int count)
 {
     return (int)((int64_t)j * count / n);
+}
+
+bool dataset_choose(Dataset *out, const Dataset *from, const uint32_t *index, int count, Err *err)
+{
+    size_t image = (size_t)from->height * (size_t)from->width * (size_t)from->channels;
+    *out = *from;
+    out->count = count;
+    if (!dataset_allocate(out, from->labels != NULL, "chosen images", err)) return false;
+    for (int i = 0; i < count; i++) {
+        assert(index[i] < (uint32_t)from->count);
+        memcpy(dataset_image(out, i), dataset_image(from, (int)index[i]), image);
+        if (from->labels) out->labels[i] = from->labels[index[i]];
+    }
+    return true;
 }

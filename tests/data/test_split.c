@@ -88,6 +88,19 @@ static void neither_is_empty(void **state)
     dataset_release(&one);
 }
 
+static void images_are_chosen_in_order(void **state)
+{
+    (void)state;
+    static const uint32_t index[] = {7, 100, 7, 0};
+    Dataset set = numbered(COUNT), chosen;
+    Err err;
+    assert_true(dataset_choose(&chosen, &set, index, 4, &err));
+    assert_int_equal(chosen.count, 4);
+    assert_int_equal(chosen.classes, set.classes);
+    for (int i = 0; i < 4; i++) assert_int_equal(number_of(&chosen, i), index[i]);
+    dataset_release(&set), dataset_release(&chosen);
+}
+
 static void sets_without_labels_stay_so(void **state)
 {
     (void)state;
@@ -106,6 +119,7 @@ int main(void)
         cmocka_unit_test(each_image_is_in_one_of_them),
         cmocka_unit_test(the_choice_is_that_of_the_seed),
         cmocka_unit_test(neither_is_empty),
+        cmocka_unit_test(images_are_chosen_in_order),
         cmocka_unit_test(sets_without_labels_stay_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
