@@ -26,6 +26,10 @@ typedef struct {
  */
 bool source_open(Source *source, const char *path, Err *err);
 
+/* Whether the network has an output for the variance where one is `learned`, and none where it is
+ * not: a diffusers folder says both, each in a file of its own. */
+bool source_check_outputs(const Source *source, bool learned, Err *err);
+
 /* Whether the folder is a run's, with a checkpoint (checkpoint_exists) or without. */
 bool source_is_run(const char *folder);
 

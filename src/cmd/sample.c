@@ -66,20 +66,6 @@ static void choose_sampler(Sample *s)
     s->sampler.seed = (uint64_t)o->seed;
 }
 
-/* A diffusers folder says both, each in a file of its own. */
-static bool check_outputs(const Sample *s, Err *err)
-{
-    const ModelConfig *m = &s->source.config.model;
-    int wanted = s->sampler.learned_variance ? 2 * m->channels : m->channels;
-    if (m->out_channels == wanted) return true;
-    return err_set(
-        err, ERR_DATA,
-        "%s: the network puts out %d channels; for images of %d channels and %s variance "
-        "it must put out %d",
-        s->source.folder, m->out_channels, m->channels,
-        s->sampler.learned_variance ? "a learned" : "a fixed", wanted);
-}
-
 static bool check_variance(const Sample *s, Err *err)
 {
     if (s->options.variance < 0 || s->sampler.kind == SAMPLER_DDPM) return true;
@@ -134,8 +120,8 @@ static bool choose(Sample *s, Err *err)
         return false;
     choose_sampler(s);
     return sample_edit_sampler(&s->sampler, &s->options, &s->source.config, err) &&
-           check_outputs(s, err) && check_variance(s, err) &&
-           sampler_check(&s->sampler, &s->source.config.diffusion, err) &&
+           source_check_outputs(&s->source, s->sampler.learned_variance, err) &&
+           check_variance(s, err) && sampler_check(&s->sampler, &s->source.config.diffusion, err) &&
            sample_classes_choose(&s->classes, &s->options, &s->source.config, err) &&
            choose_output(s, err) &&
            sample_edit_open(&s->edit, &s->options, &s->source.config, err) &&

@@ -272,3 +272,15 @@ bool source_weights(float *weights, const Source *s, const Unet *unet, int which
     return only_checkpoints(s, which == SOURCE_RAW ? "--raw" : "--ema", err) &&
            checkpoint_weights(weights, unet_params(unet), s->folder, which, err);
 }
+
+bool source_check_outputs(const Source *source, bool learned, Err *err)
+{
+    const ModelConfig *m = &source->config.model;
+    int wanted = learned ? 2 * m->channels : m->channels;
+    if (m->out_channels == wanted) return true;
+    return err_set(
+        err, ERR_DATA,
+        "%s: the network puts out %d channels; for images of %d channels and %s variance "
+        "it must put out %d",
+        source->folder, m->out_channels, m->channels, learned ? "a learned" : "a fixed", wanted);
+}
