@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { AT_ONCE = 32, GROUPS = 8, DIGIT = 11, DIGITS = 3 };
+enum { AT_ONCE = 32, GROUPS = 8, DIGIT = 11, DIGITS = 3, LANES = 16 };
 
 /* One thread's sorting of two lists. */
 typedef struct {
@@ -140,10 +140,15 @@ static void sort_projections(Lane *lane, int which, const float *projections, co
     }
 }
 
+/* LANES sums side by side, which compilers turn into vector code. */
 static double mean_difference(const float *a, const float *b, size_t n)
 {
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += fabs((double)a[i] - (double)b[i]);
+    double sums[LANES] = {0}, sum = 0;
+    size_t whole = n / LANES * LANES;
+    for (size_t i = 0; i < whole; i += LANES)
+        for (size_t k = 0; k < LANES; k++) sums[k] += fabs((double)a[i + k] - (double)b[i + k]);
+    for (size_t i = whole; i < n; i++) sum += fabs((double)a[i] - (double)b[i]);
+    for (size_t k = 0; k < LANES; k++) sum += sums[k];
     return sum / (double)n;
 }
 
