@@ -26,6 +26,15 @@ typedef struct {
     bool nll, full, loss, oracle;
     int budget;      /* network calls an image; 0: not given */
     const char *csv; /* NULL: not given */
+    /* figures of samples */
+    const char *samples; /* .npy, .npz or a folder; NULL: not given */
+    int count;           /* drawn on the spot; 0: not given */
+    int sampler;         /* a SamplerKind, -1: not given */
+    int steps;           /* 0: not given */
+    double guidance;     /* default 1 */
+    bool memorised;
+    const char *pairs;                         /* a PNG; NULL: not given */
+    const char *features, *reference_features; /* .npy; NULL: not given */
     /* the network that features of images come from */
     bool train_features;
     const char *classifier; /* its file; NULL: not given */
@@ -37,5 +46,11 @@ extern const OptionTable eval_options_table;
 
 /* Defaults, then argv; as options_parse. ERR_USAGE too for options that do not go together. */
 bool eval_options_parse(EvalOptions *options, bool *help, int argc, char **argv, Err *err);
+
+/* Whether samples are looked at, read or drawn. */
+bool eval_options_samples(const EvalOptions *options);
+
+/* Whether a figure needs a model and its data: all but those of features that are given. */
+bool eval_options_model(const EvalOptions *options);
 
 #endif

@@ -19,13 +19,15 @@ typedef struct {
     Datasets sets;         /* train: what was trained on */
     const Dataset *images; /* to judge by: sets.validation or sets.train */
     int rows;              /* that the network is given at once */
+    Dataset samples;       /* none until eval_images_open */
     Unet *unet;            /* NULL until eval_run_network */
     float *weights;
     Json *report;
     Progress progress;
 } EvalRun;
 
-/* Open the model and the data, and begin the report. */
+/* Open the model and the data, unless no figure needs them (eval_options_model), and begin the
+ * report. */
 bool eval_run_open(EvalRun *run, Err *err);
 void eval_run_release(EvalRun *run);
 
@@ -40,6 +42,14 @@ int eval_run_count(const EvalRun *run, int count, int most);
 void eval_run_begin(EvalRun *run, const char *verb, const char *unit, long total);
 bool eval_run_goes_on(void *run, long done);
 void eval_run_end(EvalRun *run);
+
+/* The same for one of several pieces of that work, with an EvalPiece as context. */
+typedef struct {
+    EvalRun *run;
+    long before; /* what the pieces before it had done */
+} EvalPiece;
+
+bool eval_piece_goes_on(void *piece, long done);
 
 /* The report is of what there is so far: a signal has come. */
 void eval_run_partial(EvalRun *run);

@@ -5,8 +5,11 @@
 #include "base/parallel.h"
 #include "cmd/command.h"
 #include "cmd/eval_classifier.h"
+#include "cmd/eval_features.h"
+#include "cmd/eval_memorised.h"
 #include "cmd/eval_model.h"
 #include "cmd/eval_report.h"
+#include "cmd/eval_samples.h"
 #include "cmd/interrupt.h"
 
 #include <stdlib.h>
@@ -20,8 +23,12 @@ typedef struct {
 static bool run_parts(EvalRun *r, Err *err)
 {
     const EvalOptions *o = &r->options;
-    const Part parts[] = {
-        {o->train_features, eval_train_features}, {o->nll, eval_nll}, {o->loss, eval_loss}};
+    const Part parts[] = {{o->train_features, eval_train_features},
+                          {o->nll, eval_nll},
+                          {o->loss, eval_loss},
+                          {eval_options_samples(o), eval_samples},
+                          {o->memorised, eval_memorised},
+                          {o->features != NULL, eval_features}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (parts[i].asked && interrupt_signal() == 0 && !parts[i].run(r, err)) return false;
     return true;

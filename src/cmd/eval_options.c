@@ -1,5 +1,8 @@
 #include "cmd/eval_options.h"
 
+#include "cmd/eval_images.h"
+#include "diffusion/config.h"
+
 const char *const eval_part_names[] = {"held-out", "test", "train", NULL};
 
 #define AT(field) .offset = offsetof(EvalOptions, field)
@@ -35,6 +38,62 @@ static const Option options[] = {
      AT(oracle),
      .help = "with --loss: beside them those of the best denoiser that the training images allow; "
              "a network below it on them has memorised"},
+    {.name = "samples",
+     .argument = "PATH",
+     .type = OPTION_TEXT,
+     AT(samples),
+     .help =
+         "how far these images are from the training images: .npy or .npz of uint8 N x H x W x C, "
+         "or a folder of images"},
+    {.name = "count",
+     .letter = 'n',
+     .argument = "N",
+     .type = OPTION_INT,
+     AT(count),
+     .min = EVAL_FEWEST,
+     .max = 1 << 24,
+     .help = "the same of N images that are drawn on the spot"},
+    {.name = "sampler",
+     .argument = "NAME",
+     .type = OPTION_CHOICE,
+     AT(sampler),
+     .names = sampler_names,
+     .help = "with --count: ddpm, ddim, dpm++ or heun (default: sample.sampler)"},
+    {.name = "steps",
+     .letter = 'k',
+     .argument = "K",
+     .type = OPTION_INT,
+     AT(steps),
+     .min = 1,
+     .max = 1 << 24,
+     .help = "with --count: denoising steps (default: sample.steps)"},
+    {.name = "guidance",
+     .argument = "W",
+     .type = OPTION_NUMBER,
+     AT(guidance),
+     .max = 1000,
+     .help = "with --count, of a model with classes: how strongly (default: 1)"},
+    {.name = "memorised",
+     .type = OPTION_FLAG,
+     AT(memorised),
+     .help = "of each sample the nearest training image: how many are copies"},
+    {.name = "pairs",
+     .argument = "FILE",
+     .type = OPTION_TEXT,
+     AT(pairs),
+     .help = "with --memorised: a PNG of the samples that are nearest, each beside its nearest "
+             "training image"},
+    {.name = "features",
+     .argument = "FILE",
+     .type = OPTION_TEXT,
+     AT(features),
+     .help = "distances between features that some other network made of samples, .npy of float32 "
+             "N x D, and --reference-features; needs no model"},
+    {.name = "reference-features",
+     .argument = "FILE",
+     .type = OPTION_TEXT,
+     AT(reference_features),
+     .help = "with --features: those of the data, twice as many or more"},
     {.name = "train-features",
      .type = OPTION_FLAG,
      AT(train_features),
@@ -84,7 +143,7 @@ static const Option options[] = {
 
 const OptionTable eval_options_table = {
     .name = "eval",
-    .summary = "measure how good a model is, on images it was not trained on",
+    .summary = "measure how good a model and its samples are",
     .groups = {{model_options, MODEL_OPTIONS, offsetof(EvalOptions, model)},
                {options, sizeof options / sizeof *options, 0},
                {work_options, WORK_OPTIONS, offsetof(EvalOptions, work)}},
@@ -106,6 +165,16 @@ static bool is_alone(const EvalOptions *o, Err *err)
     if (o->full && !o->nll) return lacks("full", "nll", err);
     if (o->csv && !o->nll) return lacks("csv", "nll", err);
     if (o->oracle && !o->loss) return lacks("oracle", "loss", err);
+    if (o->sampler >= 0 && o->count == 0) return lacks("sampler", "count N", err);
+    if (o->steps > 0 && o->count == 0) return lacks("steps", "count N", err);
+    if (o->guidance != 1 && o->count == 0) return lacks("guidance", "count N", err);
+    if (o->pairs && !o->memorised) return lacks("pairs", "memorised", err);
+    if (o->features && !o->reference_features)
+        return lacks("features", "reference-features FILE", err);
+    if (o->reference_features && !o->features)
+        return lacks("reference-features", "features FILE", err);
+    if (o->memorised && !eval_options_samples(o))
+        return lacks("memorised", "samples PATH or --count N", err);
     if (o->classifier && !o->train_features) return lacks("classifier", "train-features", err);
     return false;
 }
@@ -118,15 +187,31 @@ static bool check(const EvalOptions *o, Err *err)
                        "--full calls the network for each t, --budget %d so many times; give one "
                        "of them",
                        o->budget);
+    if (o->samples && o->count > 0)
+        return err_set(err, ERR_USAGE,
+                       "--samples %s are images that there are, --count %d draws new ones; give "
+                       "one of them",
+                       o->samples, o->count);
     return model_options_check(&o->model, err);
 }
 
 bool eval_options_parse(EvalOptions *o, bool *help, int argc, char **argv, Err *err)
 {
-    *o = (EvalOptions){.model.ema = MODEL_FIRST_EMA};
+    *o = (EvalOptions){.model.ema = MODEL_FIRST_EMA, .sampler = -1, .guidance = 1};
     if (!options_parse(o, help, &eval_options_table, argc, argv, err) || *help) return *help;
-    bool asked =
-        o->nll || o->full || o->budget > 0 || o->csv || o->loss || o->oracle || o->train_features;
-    if (!asked) o->nll = o->loss = true;
+    bool of_model = o->nll || o->full || o->budget > 0 || o->csv || o->loss || o->oracle;
+    bool of_samples = eval_options_samples(o) || o->memorised || o->sampler >= 0 || o->steps > 0 ||
+                      o->pairs || o->features || o->reference_features;
+    if (!of_model && !of_samples && !o->train_features) o->nll = o->loss = true;
     return check(o, err);
+}
+
+bool eval_options_samples(const EvalOptions *o)
+{
+    return o->samples || o->count > 0;
+}
+
+bool eval_options_model(const EvalOptions *o)
+{
+    return o->nll || o->loss || o->train_features || eval_options_samples(o);
 }

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "base/whole.h"
 #include "cmd/interrupt.h"
+#include "data/dataset_open.h"
 #include "train/ema.h"
 
 #include <inttypes.h>
@@ -12,6 +13,15 @@
 enum { DEFAULT_ROWS = 32 };
 
 /* ---- data ---- */
+
+/* Whether the test part stands for what the config holds out, which is nothing. Figures of samples
+ * do without where the data has no test part. */
+static bool needs_test(const Config *c, const EvalOptions *o)
+{
+    Err ignored;
+    return c->data.validation == VALIDATION_NONE &&
+           (o->nll || o->loss || dataset_check_test(&c->data, &ignored));
+}
 
 /* The config with the part of the data that is meant as its validation set. */
 static bool choose_data(Config *c, const EvalOptions *o, Err *err)
@@ -25,7 +35,7 @@ static bool choose_data(Config *c, const EvalOptions *o, Err *err)
         return err_set(err, ERR_USAGE, "--data %s: a path has at most %zu bytes", o->data,
                        sizeof c->data.path - 1);
     if (o->data) snprintf(c->data.path, sizeof c->data.path, "%s", o->data);
-    if (o->part == PART_TEST || (o->part == PART_HELD_OUT && c->data.validation == VALIDATION_NONE))
+    if (o->part == PART_TEST || (o->part == PART_HELD_OUT && needs_test(c, o)))
         c->data.validation = VALIDATION_TEST;
     if (c->train.validate_every == 0) c->train.validate_every = 1; /* or they are not kept */
     return true;
@@ -34,6 +44,7 @@ static bool choose_data(Config *c, const EvalOptions *o, Err *err)
 static const char *part_name(const EvalRun *run)
 {
     if (run->options.part == PART_TRAIN) return "train";
+    if (run->source.config.data.validation == VALIDATION_NONE) return "none";
     return run->source.config.data.validation == VALIDATION_TEST ? "test" : "held-out";
 }
 
@@ -55,11 +66,11 @@ static bool open_data(EvalRun *run, Err *err)
 
 /* ---- the report ---- */
 
-static void describe(EvalRun *run)
+static void describe_model(EvalRun *run)
 {
     char text[64], rate[EMA_RATE_TEXT];
     const Source *s = &run->source;
-    Json *r = run->report = json_new_object();
+    Json *r = run->report;
     json_set_string(r, "model", s->folder);
     if (s->kind == SOURCE_CHECKPOINT) {
         json_set_number(r, "step", (double)s->step);
@@ -69,8 +80,6 @@ static void describe(EvalRun *run)
     }
     json_set_string(r, "data", s->config.data.path[0] ? s->config.data.path : "shapes");
     json_set_string(r, "part", part_name(run));
-    json_set_number(r, "seed", (double)run->options.seed);
-    json_set_bool(r, "partial", false);
 }
 
 void eval_run_partial(EvalRun *run)
@@ -96,20 +105,30 @@ void eval_run_figure(Json *section, const char *key, double value, double error,
 
 /* ---- the run ---- */
 
-bool eval_run_open(EvalRun *run, Err *err)
+static bool open_model(EvalRun *run, Err *err)
 {
     const EvalOptions *o = &run->options;
     if (!source_open(&run->source, o->model.path, err) ||
         !model_options_which(&run->which, &o->model, &run->source, err) || !open_data(run, err))
         return false;
     run->rows = o->batch > 0 ? o->batch : DEFAULT_ROWS;
-    describe(run);
+    describe_model(run);
+    return true;
+}
+
+bool eval_run_open(EvalRun *run, Err *err)
+{
+    run->report = json_new_object();
+    if (eval_options_model(&run->options) && !open_model(run, err)) return false;
+    json_set_number(run->report, "seed", (double)run->options.seed);
+    json_set_bool(run->report, "partial", false);
     return true;
 }
 
 void eval_run_release(EvalRun *run)
 {
     datasets_release(&run->sets);
+    dataset_release(&run->samples);
     unet_free(run->unet);
     free(run->weights);
     json_free(run->report);
@@ -142,6 +161,12 @@ bool eval_run_goes_on(void *context, long done)
     EvalRun *run = context;
     progress_update(&run->progress, done, "");
     return interrupt_signal() == 0;
+}
+
+bool eval_piece_goes_on(void *context, long done)
+{
+    const EvalPiece *piece = context;
+    return eval_run_goes_on(piece->run, piece->before + done);
 }
 
 void eval_run_end(EvalRun *run)
