@@ -7,6 +7,7 @@
 
 #include "cmd/sample_options.h"
 #include "diffusion/oracle.h"
+#include "eval/network.h"
 #include "train/datasets.h"
 #include "train/generate.h"
 #include "train/provenance.h"
@@ -20,6 +21,7 @@ enum { SAMPLE_ORACLE_BATCH = 128 };
 typedef struct {
     Config config; /* as it is given */
     Datasets sets;
+    EvalImages train;
     ImageSource images;
     Arena arena;
     Schedule schedule;

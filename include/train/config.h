@@ -32,6 +32,7 @@ typedef struct {
     int max_bad_steps; /* in a row, before training stops as diverged */
     int log_every, validate_every, sample_every, checkpoint_every; /* steps; 0: not on the way */
     int validate_images;
+    int evaluate_every, evaluate_images; /* as the validation's, of train/evaluation.h */
     int keep_checkpoints, keep_every;
 } TrainConfig;
 

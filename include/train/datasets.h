@@ -14,8 +14,8 @@ typedef struct {
 
 /* `config` has passed config_check. Besides what dataset_open refuses: classes of the images that
  * are not as many as model.num_classes has rows for, and a test part that would be the training
- * images again (ERR_USAGE). A validation set that train.validate_every = 0 leaves without use is
- * not kept; what is held out of training is the same all the same. */
+ * images again (ERR_USAGE). A validation set that train.validate_every and train.evaluate_every
+ * leave without use is not kept; what is held out of training is the same all the same. */
 bool datasets_open(Datasets *sets, const Config *config, Err *err);
 void datasets_release(Datasets *sets);
 

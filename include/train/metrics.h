@@ -20,11 +20,22 @@
  *     validation_noise_mse, ...   the same four of the predicted noise, whatever is trained
  *     validation_images     how many they are means of
  *     ema_decay             of the EMA that is looked at
+ *
+ * and of each evaluation one (train/evaluation.h), with the step and images done so far and
+ *
+ *     evaluation_bits_per_dim, ..._standard_error, and its parts evaluation_prior_bits_per_dim,
+ *     evaluation_decoder_bits_per_dim
+ *     evaluation_sliced_wasserstein, ..._standard_error, ..._by_level  [levels], finest first
+ *     evaluation_sliced_wasserstein_floor, ..._standard_error  null: too few images
+ *     evaluation_images     samples, and held-out images
+ *     evaluation_seconds
+ *     ema_decay             of the EMA that is looked at
  */
 #ifndef DDPM_TRAIN_METRICS_H
 #define DDPM_TRAIN_METRICS_H
 
 #include "base/file.h"
+#include "train/evaluation.h"
 #include "train/validation.h"
 
 typedef struct {
@@ -49,6 +60,10 @@ bool metrics_write(Metrics *metrics, const StepReport *last, const TrainState *s
 
 /* Write the line of a validation after the step that `state` is at. */
 bool metrics_write_validation(Metrics *metrics, const Validation *validation,
+                              const TrainState *state, const TrainConfig *config, Err *err);
+
+/* Write the line of an evaluation, likewise. */
+bool metrics_write_evaluation(Metrics *metrics, const EvaluationResult *result,
                               const TrainState *state, const TrainConfig *config, Err *err);
 
 #endif

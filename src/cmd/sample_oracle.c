@@ -2,7 +2,6 @@
 
 #include "base/zip.h"
 #include "cmd/describe.h"
-#include "data/pixels.h"
 
 #include <inttypes.h>
 
@@ -50,23 +49,6 @@ bool sample_oracle_check(const SampleOptions *o, Err *err)
 
 /* ---- the images ---- */
 
-/* A training image, or behind the last of them the mirror image of one. */
-static void read_images(void *context, float *out, int first, int n)
-{
-    const Dataset *set = context;
-    size_t size = (size_t)set->height * (size_t)set->width * (size_t)set->channels;
-#pragma omp parallel for schedule(static)
-    for (int i = 0; i < n; i++) {
-        int index = first + i;
-        float *x = out + (size_t)i * size;
-        if (index < set->count)
-            pixels_to_floats(x, dataset_image(set, index), size);
-        else
-            pixels_to_floats_mirrored(x, dataset_image(set, index - set->count), set->height,
-                                      set->width, set->channels);
-    }
-}
-
 bool sample_oracle_open(SampleOracle *o, Source *source, const SampleOptions *options, Err *err)
 {
     Config *c = &source->config;
@@ -86,13 +68,8 @@ bool sample_oracle_open(SampleOracle *o, Source *source, const SampleOptions *op
 static bool read_data(SampleOracle *o, Err *err)
 {
     Config c = o->config;
-    c.train.validate_every = 0; /* what is held out is not looked at */
+    c.train.validate_every = c.train.evaluate_every = 0; /* what is held out is not looked at */
     return datasets_open(&o->sets, &c, err);
-}
-
-static int count_of(const SampleOracle *o)
-{
-    return o->config.data.flip ? 2 * o->sets.train.count : o->sets.train.count;
 }
 
 bool sample_oracle_load(SampleOracle *o, Generator *generator, const Config *config,
@@ -102,8 +79,8 @@ bool sample_oracle_load(SampleOracle *o, Generator *generator, const Config *con
     int T = config->diffusion.timesteps;
     size_t pixels = (size_t)m->height * (size_t)m->width;
     if (!read_data(o, err)) return false;
-    o->images =
-        (ImageSource){.fetch = read_images, .context = &o->sets.train, .count = count_of(o)};
+    o->train = (EvalImages){&o->sets.train, o->sets.train.count, o->config.data.flip};
+    o->images = eval_images(&o->train);
     OracleConfig of = {.diffusion = &config->diffusion,
                        .schedule = &o->schedule,
                        .images = &o->images,

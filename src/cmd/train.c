@@ -3,6 +3,7 @@
  */
 #include "base/gemm.h"
 #include "base/parallel.h"
+#include "base/whole.h"
 #include "cmd/command.h"
 #include "cmd/describe.h"
 #include "cmd/interrupt.h"
@@ -258,11 +259,25 @@ static void describe_validation(FILE *to, const Train *t)
     const TrainConfig *c = &t->config.train;
     int there = t->sets.validation.count, used = c->validate_images;
     char images[DESCRIBE_NUMBER], all[DESCRIBE_NUMBER];
-    if (there == 0) return;
+    if (there == 0 || c->validate_every == 0) return;
     fprintf(to, "validation each %d steps on %s of %s images%s\n", c->validate_every,
             describe_count(images, (uint64_t)(used < there ? used : there)),
             describe_count(all, (uint64_t)there),
             data_holds_out(&t->config.data) ? ", which are not trained on" : "");
+}
+
+static void describe_evaluation(FILE *to, const Train *t)
+{
+    const Config *c = &t->config;
+    char images[DESCRIBE_NUMBER];
+    int n = whole_min(c->train.evaluate_images, t->sets.validation.count);
+    if (c->train.evaluate_every == 0 || n == 0) return;
+    describe_count(images, (uint64_t)n);
+    fprintf(to,
+            "evaluation each %d steps: %s images of data.validation, and %s samples by %s in %d "
+            "steps\n",
+            c->train.evaluate_every, images, images, sampler_names[c->sample.sampler],
+            config_sample_steps(c, c->sample.sampler));
 }
 
 static bool describe(FILE *to, const Train *t, Err *err)
@@ -278,6 +293,7 @@ static bool describe(FILE *to, const Train *t, Err *err)
             describe_count(images, (uint64_t)set->count), set->height, set->width, set->channels,
             t->config.train.batch_size, trainer_micro_batch(&t->config), (double)bytes / 1048576);
     describe_validation(to, t);
+    describe_evaluation(to, t);
     fflush(to);
     return true;
 }

@@ -3,6 +3,7 @@
  */
 #include "diffusion/loss.h"
 #include "diffusion/schedule.h"
+#include "eval/patches.h"
 #include "train/config.h"
 
 static bool check_data(const Config *c, Err *err)
@@ -64,6 +65,23 @@ static bool check_training(const Config *c, Err *err)
     return true;
 }
 
+/* Patches of sliced Wasserstein are of 7 x 7 pixels (eval/patches.h). */
+static bool check_evaluation(const Config *c, Err *err)
+{
+    const ModelConfig *m = &c->model;
+    if (c->train.evaluate_every == 0) return true;
+    if (c->data.validation == VALIDATION_NONE)
+        return err_set(err, ERR_USAGE,
+                       "train.evaluate_every = %d needs images that are not trained on: set "
+                       "data.validation to test, or to a part of the training images such as 0.05",
+                       c->train.evaluate_every);
+    if (m->height >= PATCH_SIDE && m->width >= PATCH_SIDE) return true;
+    return err_set(err, ERR_USAGE,
+                   "train.evaluate_every = %d: model.image_size = [%d, %d] is less than the %d "
+                   "pixels of the patches that are compared; set it to 0",
+                   c->train.evaluate_every, m->height, m->width, PATCH_SIDE);
+}
+
 static bool check_steps(const Config *c, Err *err)
 {
     if (c->sample.steps > c->diffusion.timesteps)
@@ -101,6 +119,7 @@ static bool check_sampler(const Config *c, Err *err)
 bool config_check(const Config *c, Err *err)
 {
     return check_data(c, err) && check_classes(c, err) && check_training(c, err) &&
-           model_config_check(&c->model, true, err) && schedule_check(&c->diffusion, err) &&
-           loss_check(&c->diffusion, err) && check_steps(c, err) && check_sampler(c, err);
+           check_evaluation(c, err) && model_config_check(&c->model, true, err) &&
+           schedule_check(&c->diffusion, err) && loss_check(&c->diffusion, err) &&
+           check_steps(c, err) && check_sampler(c, err);
 }

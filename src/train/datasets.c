@@ -24,10 +24,15 @@ static bool open_part(Dataset *set, const Config *c, DatasetPart part, Err *err)
     return dataset_open(set, &c->data, part, m->height, m->width, m->channels, err);
 }
 
+static bool is_looked_at(const Config *c)
+{
+    return c->train.validate_every > 0 || c->train.evaluate_every > 0;
+}
+
 static bool open_test(Datasets *sets, const Config *c, Err *err)
 {
     if (!dataset_check_test(&c->data, err)) return false;
-    if (c->train.validate_every == 0) return true;
+    if (!is_looked_at(c)) return true;
     if (!open_part(&sets->validation, c, DATASET_TEST, err)) return false;
     if (sets->validation.classes <= sets->train.classes) return true;
     return err_set(err, ERR_DATA,
@@ -40,7 +45,7 @@ static bool hold_out(Datasets *sets, const Config *c, Err *err)
 {
     if (!dataset_split(&sets->train, &sets->validation, c->data.validation, c->train.seed, err))
         return false;
-    if (c->train.validate_every == 0) dataset_release(&sets->validation);
+    if (!is_looked_at(c)) dataset_release(&sets->validation);
     return true;
 }
 

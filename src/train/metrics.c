@@ -160,3 +160,37 @@ bool metrics_write_validation(Metrics *m, const Validation *v, const TrainState 
     json_set_number(json, "ema_decay", config->ema_decay[0]);
     return write_line(m, json, err);
 }
+
+static void set_figure(Json *json, const char *name, double value, double error)
+{
+    char key[96];
+    snprintf(key, sizeof key, "evaluation_%s", name);
+    json_set_number(json, key, value);
+    snprintf(key, sizeof key, "evaluation_%s_standard_error", name);
+    json_set_number(json, key, error);
+}
+
+static void set_moments(Json *json, const char *name, const Moments *m)
+{
+    set_figure(json, name, m->count > 0 ? m->mean : (double)NAN, moments_error(m));
+}
+
+bool metrics_write_evaluation(Metrics *m, const EvaluationResult *r, const TrainState *state,
+                              const TrainConfig *config, Err *err)
+{
+    Json *json = json_new_object(), *levels = json_new_list();
+    const SlicedWasserstein *w = &r->wasserstein;
+    json_set_number(json, "step", (double)state->step);
+    json_set_number(json, "images", (double)state->images);
+    set_moments(json, "bits_per_dim", &r->bits);
+    set_moments(json, "prior_bits_per_dim", &r->prior);
+    set_moments(json, "decoder_bits_per_dim", &r->decoder);
+    set_figure(json, "sliced_wasserstein", w->distance, w->error);
+    for (int i = 0; i < w->levels; i++) json_add_number(levels, w->level[i].distance);
+    json_set(json, "evaluation_sliced_wasserstein_by_level", levels);
+    set_figure(json, "sliced_wasserstein_floor", r->floor, r->floor_error);
+    json_set_number(json, "evaluation_images", r->images);
+    json_set_number(json, "evaluation_seconds", r->seconds);
+    json_set_number(json, "ema_decay", config->ema_decay[0]);
+    return write_line(m, json, err);
+}

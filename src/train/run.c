@@ -130,11 +130,13 @@ typedef struct {
     double start, max_seconds;
     double step_seconds, save_seconds; /* of the last step and the last checkpoint */
     double validation_seconds;
-    uint64_t saved, drawn, validated, remarked; /* the steps of the last of each */
+    uint64_t saved, drawn, validated, evaluated, remarked; /* the steps of the last of each */
     bool ever_saved, replaces;
     Metrics metrics;
     Generator generator;
     const Dataset *validation;
+    Evaluation evaluation;
+    bool evaluates;
     float *images; /* [sample.count,h,w,c] of a grid */
 } Run;
 
@@ -310,6 +312,49 @@ static bool validate(Run *r, Err *err)
     return metrics_write_validation(&r->metrics, &v, r->state, &r->config->train, err);
 }
 
+/* ---- evaluation ---- */
+
+static bool prepare_evaluation(Run *r, const Dataset *set, Err *err)
+{
+    r->evaluates = r->config->train.evaluate_every > 0 && set && set->count > 0;
+    return !r->evaluates || evaluation_init(&r->evaluation, r->trainer, r->config, set, err);
+}
+
+static void remark_evaluation(const Run *r, const EvaluationResult *result)
+{
+    char figures[EVALUATION_TEXT], text[EVALUATION_TEXT + 96], rate[EMA_RATE_TEXT];
+    if (!r->observer->remark) return;
+    evaluation_text(figures, result);
+    snprintf(text, sizeof text, "evaluation after %" PRIu64 " steps, EMA %s, %s", r->state->step,
+             ema_rate_text(rate, r->config->train.ema_decay[0]), figures);
+    r->observer->remark(r->observer->context, text);
+}
+
+static bool ends_evaluation(void *context)
+{
+    const Run *r = context;
+    double now = clock_seconds() - r->start;
+    return stops(r) || (r->max_seconds > 0 && now + 1.2 * r->save_seconds > r->max_seconds);
+}
+
+/* One that is stopped leaves no line; one that fails is no reason to stop. */
+static bool evaluate(Run *r, Err *err)
+{
+    EvaluationResult result;
+    bool stopped;
+    Err failure;
+    if (!r->evaluates || r->evaluated == r->state->step) return true;
+    if (!evaluation_run(&result, &stopped, &r->evaluation, ends_evaluation, r, &failure)) {
+        if (r->observer->warn) r->observer->warn(r->observer->context, failure.text);
+        return true;
+    }
+    if (stopped) return true;
+    r->evaluated = r->state->step;
+    remark_evaluation(r, &result);
+    remark_early(r);
+    return metrics_write_evaluation(&r->metrics, &result, r->state, &r->config->train, err);
+}
+
 /* ---- the loop ---- */
 
 static bool is_due(uint64_t step, int every)
@@ -365,11 +410,12 @@ static bool loop(Run *r, RunEnd *end, Err *err)
         }
         if (!one_step(r, err)) return false;
         if (is_due(r->state->step, c->validate_every) && !validate(r, err)) return false;
+        if (is_due(r->state->step, c->evaluate_every) && !evaluate(r, err)) return false;
         if (is_due(r->state->step, c->checkpoint_every) && !save(r, err)) return false;
         if (is_due(r->state->step, c->sample_every)) draw_grid(r);
         if (is_asked_to_show(r) && !show(r, err)) return false;
     }
-    if (!validate(r, err) || !save(r, err)) return false;
+    if (!validate(r, err) || !save(r, err) || !evaluate(r, err)) return false;
     if (c->sample_every > 0) draw_grid(r);
     return true;
 }
@@ -413,12 +459,14 @@ bool run_train(RunEnd *end, Trainer *trainer, const Config *config, const char *
     r.saved = r.state->step;
     r.ever_saved = r.state->step > 0;
     bool ready = (config->train.sample_every == 0 || prepare_grids(&r, err)) &&
+                 prepare_evaluation(&r, options.validation, err) &&
                  (!r.replaces || set_aside(folder, err));
     bool ok = ready && write_config(&r, err) &&
               metrics_open(&r.metrics, folder, r.state->step, clock_seconds(), err) &&
               loop(&r, end, err);
     metrics_close(&r.metrics);
     generator_release(&r.generator);
+    if (r.evaluates) evaluation_release(&r.evaluation);
     free(r.images);
     if (ready && !ok && came_to_nothing(&r, err)) restore(folder);
     return ok;

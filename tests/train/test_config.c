@@ -113,7 +113,8 @@ static void defaults_are_the_papers(void **state)
         " \"label_dropout\": 0.1, \"grad_clip\": 1.0, \"ema_decay\": 0.9999,"
         " \"ema_warmup\": true, \"seed\": 0,"
         " \"max_bad_steps\": 10, \"log_every\": 10, \"validate_every\": 1000, \"validate_images\": "
-        "1000, \"sample_every\": 1000, \"checkpoint_every\":"
+        "1000, \"evaluate_every\": 0, \"evaluate_images\": 256, \"sample_every\": 1000, "
+        "\"checkpoint_every\":"
         " 1000, \"keep_checkpoints\": 3, \"keep_every\": 0}, \"sample\": {\"sampler\": \"ddpm\","
         " \"steps\": null, \"clip\": true, \"count\": 64}}");
     Config defaults = config_default(), parsed;

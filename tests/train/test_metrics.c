@@ -100,6 +100,42 @@ static void a_validation_is_a_line_of_its_own(void **state)
     test_remove_folder(folder);
 }
 
+static void a_line_for_each_evaluation(void **state)
+{
+    (void)state;
+    Err err;
+    Metrics m;
+    char *folder = test_temp_folder();
+    TrainState at = {.step = 3, .images = 24};
+    TrainConfig config = {.emas = 2, .ema_decay = {0.5, 0.25}};
+    EvaluationResult r = {.images = 9,
+                          .wasserstein = {.levels = 2,
+                                          .level = {{.distance = 5}, {.distance = 7}},
+                                          .distance = 6,
+                                          .error = 0.75},
+                          .floor = NAN,
+                          .floor_error = NAN,
+                          .bits = {.count = 2, .mean = 3.5, .squares = 0.5},
+                          .prior = {.count = 1, .mean = 0.25},
+                          .seconds = 8};
+    assert_true(metrics_open(&m, folder, 0, 100, &err));
+    assert_true(metrics_write_evaluation(&m, &r, &at, &config, &err));
+    metrics_close(&m);
+    assert_text(folder, "{\"step\":3,\"images\":24,\"evaluation_bits_per_dim\":3.5,"
+                        "\"evaluation_bits_per_dim_standard_error\":0.5,"
+                        "\"evaluation_prior_bits_per_dim\":0.25,"
+                        "\"evaluation_prior_bits_per_dim_standard_error\":null,"
+                        "\"evaluation_decoder_bits_per_dim\":null,"
+                        "\"evaluation_decoder_bits_per_dim_standard_error\":null,"
+                        "\"evaluation_sliced_wasserstein\":6,"
+                        "\"evaluation_sliced_wasserstein_standard_error\":0.75,"
+                        "\"evaluation_sliced_wasserstein_by_level\":[5,7],"
+                        "\"evaluation_sliced_wasserstein_floor\":null,"
+                        "\"evaluation_sliced_wasserstein_floor_standard_error\":null,"
+                        "\"evaluation_images\":9,\"evaluation_seconds\":8,\"ema_decay\":0.5}\n");
+    test_remove_folder(folder);
+}
+
 static void a_resumed_run_drops_what_comes_after_it(void **state)
 {
     (void)state;
@@ -152,6 +188,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_has_the_means),
         cmocka_unit_test(a_validation_is_a_line_of_its_own),
+        cmocka_unit_test(a_line_for_each_evaluation),
         cmocka_unit_test(a_resumed_run_drops_what_comes_after_it),
         cmocka_unit_test(a_torn_line_is_dropped),
         cmocka_unit_test(a_folder_that_is_not_there_is_an_error),
