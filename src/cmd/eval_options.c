@@ -103,7 +103,8 @@ static const Option options[] = {
      .argument = "FILE",
      .type = OPTION_TEXT,
      AT(classifier),
-     .help = "where it is kept (default: classifier.safetensors in the run's folder)"},
+     .help = "where that is kept, and read for the figures of samples (default: "
+             "classifier.safetensors in the run's folder)"},
     {.name = "data",
      .argument = "PATH",
      .type = OPTION_TEXT,
@@ -175,7 +176,8 @@ static bool is_alone(const EvalOptions *o, Err *err)
         return lacks("reference-features", "features FILE", err);
     if (o->memorised && !eval_options_samples(o))
         return lacks("memorised", "samples PATH or --count N", err);
-    if (o->classifier && !o->train_features) return lacks("classifier", "train-features", err);
+    if (o->classifier && !o->train_features && !eval_options_samples(o))
+        return lacks("classifier", "train-features, --samples PATH or --count N", err);
     return false;
 }
 

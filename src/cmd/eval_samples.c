@@ -5,9 +5,12 @@
 #include "cmd/eval_samples.h"
 
 #include "base/clock.h"
+#include "cmd/eval_classifier.h"
+#include "cmd/eval_features.h"
 #include "cmd/eval_images.h"
 #include "cmd/interrupt.h"
 #include "eval/sliced_wasserstein.h"
+#include "train/classifier.h"
 
 /* ---- sliced Wasserstein ---- */
 
@@ -59,6 +62,53 @@ static bool compare_patches(EvalRun *run, const Dataset *samples, const Dataset 
     return done;
 }
 
+/* ---- the classifier's ---- */
+
+static bool ask_classifier(EvalThree *f, bool *stopped, EvalRun *run, Classifier *classifier,
+                           const Dataset *const sets[3], Err *err)
+{
+    Features *of[3] = {&f->samples, &f->reference, &f->other};
+    EvalPiece piece = {run, 0};
+    *stopped = false;
+    eval_run_begin(run, "features", "images", 3L * sets[0]->count);
+    bool done = true;
+    for (int i = 0; done && !*stopped && i < 3; i++) {
+        int n = sets[i]->count;
+        done = features_new(of[i], n, CONVNET_FEATURES, err);
+        if (done)
+            *stopped = classifier_features(of[i]->rows, classifier, sets[i], eval_piece_goes_on,
+                                           &piece) < n;
+        piece.before += n;
+    }
+    eval_run_end(run);
+    return done;
+}
+
+static bool compare_by_classifier(EvalRun *run, const Dataset *const sets[3], Err *err)
+{
+    char path[FILE_PATH];
+    Classifier classifier;
+    EvalThree f = {0};
+    bool stopped;
+    if (!eval_classifier_path(path, run, err)) return false;
+    if (!file_exists(path) && !run->options.classifier) {
+        json_set_string(json_edit(run->report, "samples"), "features",
+                        "none: --train-features trains a classifier of the data that makes some");
+        return true;
+    }
+    if (!classifier_read(&classifier, path, sets[0], err)) return false;
+    Json *section = eval_run_section(run, "features");
+    json_set_string(section, "classifier", path);
+    eval_run_figure(section, "test_accuracy", classifier.info.test_accuracy,
+                    classifier_accuracy_error(&classifier.info), classifier.info.test_images);
+    bool done = ask_classifier(&f, &stopped, run, &classifier, sets, err);
+    classifier_release(&classifier);
+    if (done && stopped) eval_run_partial(run);
+    done = done && (stopped || eval_features_compare(run, section, &f, err));
+    eval_three_release(&f);
+    return done;
+}
+
 /* ---- what is asked for ---- */
 
 static bool compare(EvalRun *run, const Dataset *const sets[3], Err *err)
@@ -66,7 +116,7 @@ static bool compare(EvalRun *run, const Dataset *const sets[3], Err *err)
     double start = clock_seconds();
     if (!compare_patches(run, sets[0], sets[1], sets[2], err)) return false;
     json_set_number(json_edit(run->report, "samples"), "seconds", clock_seconds() - start);
-    return true;
+    return interrupt_signal() != 0 || compare_by_classifier(run, sets, err);
 }
 
 bool eval_samples(EvalRun *run, Err *err)

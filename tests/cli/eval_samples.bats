@@ -111,6 +111,23 @@ make_features() { # FILE COUNT DIM MEAN SEED
     holds "$(value_of precision_floor <far) > 0.9"
 }
 
+@test "a classifier that is there gives the features" {
+    train --set data.labels=true --set model.num_classes=8 --set train.label_dropout=0
+    figures -n 50 >report
+    grep -q '"features": "none: --train-features' report
+    "$DDPM" eval -m runs/tiny --train-features --quiet >trained
+    figures -n 50 --threads 1 >report
+    figures -n 50 --threads 2 >again
+    cmp report again
+    [ "$(value_of frechet_distance images <report)" -eq 50 ]
+    [ "$(value_of dimensions <report)" -gt 1 ]
+    holds "$(value_of frechet_distance <report) > 2 * $(value_of frechet_distance_floor <report)"
+    mv runs/tiny/classifier.safetensors elsewhere.safetensors
+    figures -n 50 --classifier elsewhere.safetensors >other
+    diff <(grep -v '"classifier"' report) <(grep -v '"classifier"' other)
+    refuses 3 missing.safetensors -- eval -m runs/tiny -n 4 --quiet --classifier missing.safetensors
+}
+
 # A .npy has no test part: there is a distance then, but nothing to set the copies beside.
 @test "data without a test part, and features without a model" {
     "$DDPM" train --config tiny.json --out runs/first --quiet
