@@ -49,7 +49,8 @@ SOURCES   = $(sort $(wildcard src/*/*.c))
 OBJECTS   = $(SOURCES:src/%.c=$(BUILD)/%.o)
 LIBRARY   = $(BUILD)/libddpm.a
 SUPPORT   = $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(filter-out $(wildcard tests/*/test_*.c),\
-              $(wildcard tests/*.c tests/*/*.c)))
+              $(filter-out tests/torture/%,$(wildcard tests/*.c tests/*/*.c))))
+ALLOCATOR = $(BUILD)/tests/torture/allocator.so
 TESTS     = $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/*/test_*.c)))
 SCRIPTS   = $(sort $(wildcard tests/*/*.bats))
 IN_SHARE  = $(patsubst src/%.c,$(BUILD)/%.o,$(shell grep -ls DDPM_SHARE src/main.c $(SOURCES)))
@@ -78,6 +79,12 @@ $(BUILD)/tests/%.o: tests/%.c $(BUILD)/.flags
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT) $(LIBRARY)
 	@echo link $@
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+
+# Preloaded by tests/torture: nothing of the program is in it.
+$(ALLOCATOR): tests/torture/allocator.c $(BUILD)/.flags
+	@mkdir -p $(@D)
+	@echo link $@
+	$(Q)$(CC) -D_GNU_SOURCE -std=c11 -O1 $(WARNINGS) -fPIC -shared -o $@ $< -ldl
 
 # Stamps that hold what the last build was made with; touched only when that changes.
 record = mkdir -p $(@D) && { echo $(1) | cmp -s - $@ || echo $(1) >$@; }
@@ -111,8 +118,15 @@ check: ## every test under AddressSanitizer and UBSan
 	@scripts/setup.sh build test
 	@UBSAN_OPTIONS=print_stacktrace=1 $(REMAKE) run-tests $(CHECKED)
 
-run-tests: $(PROGRAM) $(TESTS)
-	@DDPM=$(abspath $(PROGRAM)) tests/run.sh $(TESTS) $(SCRIPTS)
+run-tests: $(PROGRAM) $(TESTS) $(ALLOCATOR)
+	@DDPM=$(abspath $(PROGRAM)) ALLOCATOR=$(abspath $(ALLOCATOR)) tests/run.sh $(TESTS) $(SCRIPTS)
+
+torture: ## faults by the thousand, some hours; when interrupted, goes on where it was
+	@scripts/setup.sh build test
+	@$(REMAKE) run-torture
+
+run-torture: $(PROGRAM) $(ALLOCATOR)
+	@DDPM=$(abspath $(PROGRAM)) ALLOCATOR=$(abspath $(ALLOCATOR)) tests/torture/torture.sh $(PARTS)
 
 bench: $(PROGRAM) ## time training and sampling on this machine
 	./$(PROGRAM) bench --config cifar.json --batch 16
@@ -154,7 +168,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 FORCE:
-.PHONY: all setup demo test check run-tests tests run lint run-lint format install uninstall clean \
-        bench help FORCE
+.PHONY: all setup demo test check torture run-torture run-tests tests run lint run-lint format \
+        install uninstall clean bench help FORCE
 .SECONDARY:
 -include $(OBJECTS:.o=.d) $(BUILD)/main.d $(SUPPORT:.o=.d) $(TESTS:=.d)

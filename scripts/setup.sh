@@ -22,6 +22,7 @@ build    stb           libstb-dev              stb-devel            stb        -
 test     cmocka        libcmocka-dev           libcmocka-devel      cmocka     cmocka
 test     bats          bats                    bats                 bats       bats-core
 test     curl          curl                    curl                 curl       curl
+test     strace        strace                  strace               strace     -
 test     gnuplot       gnuplot-nox             gnuplot              gnuplot    gnuplot
 lint     clang-format  clang-format            clang-tools-extra    clang      clang-format
 lint     shellcheck    shellcheck              ShellCheck           shellcheck shellcheck

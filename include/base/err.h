@@ -24,6 +24,10 @@ typedef struct {
 /* Fill `err` in the manner of printf. Always returns false: `return err_set(err, ...);`. */
 bool err_set(Err *err, ErrKind kind, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* Say of an error met on the way that it is of this `kind`, as a bad config is bad usage; what the
+ * machine refused (ERR_FAILED) stays that. Always returns false. */
+bool err_as(Err *err, ErrKind kind);
+
 /* Put "where: " before the text that is there, and return false. */
 bool err_prefix(Err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -13,6 +13,10 @@
 /* The CRC-32 of PNG, gzip and ZIP. */
 uint32_t zip_crc32(const void *data, size_t size);
 
+/* `data` as a zlib stream (RFC 1950), which a PNG holds; the caller frees it. NULL if there is no
+ * memory. */
+unsigned char *zip_deflate(size_t *out_size, const void *data, size_t size);
+
 /* The whole of a file, unpacked if it is gzip (told by its first bytes, not by its name). One zero
  * byte follows that `size` does not count. Damage, and more than `max` bytes, are ERR_DATA. The
  * caller frees *data. */

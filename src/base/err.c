@@ -22,6 +22,12 @@ bool err_set(Err *err, ErrKind kind, const char *format, ...)
     return false;
 }
 
+bool err_as(Err *err, ErrKind kind)
+{
+    if (err->kind != ERR_FAILED) err->kind = kind;
+    return false;
+}
+
 bool err_prefix(Err *err, const char *format, ...)
 {
     char where[512], text[sizeof err->text];

@@ -17,6 +17,18 @@ uint32_t zip_crc32(const void *data, size_t size)
     return (uint32_t)crc32_z(0, data, size);
 }
 
+unsigned char *zip_deflate(size_t *out_size, const void *data, size_t size)
+{
+    uLongf room = compressBound((uLong)size);
+    unsigned char *out = malloc(room);
+    if (out && compress(out, &room, data, (uLong)size) == Z_OK) {
+        *out_size = room;
+        return out;
+    }
+    free(out);
+    return NULL;
+}
+
 /* --- gzip --- */
 
 /* The buffer, grown so that at least one more byte and the final zero fit; NULL, with the old one

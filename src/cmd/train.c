@@ -246,10 +246,14 @@ static bool prepare(Train *t, Err *err)
 {
     if (!datasets_open(&t->sets, &t->config, err)) return false;
     t->trainer = trainer_new(&t->config, &t->sets.train, err);
-    if (!t->trainer) return false;
-    if (!t->checkpoint[0]) return init_weights(t, err);
+    return t->trainer && (t->checkpoint[0] || init_weights(t, err));
+}
+
+static bool read_checkpoint(Train *t, Err *err)
+{
     const ParamTable *table = unet_params(trainer_unet(t->trainer));
-    return checkpoint_read(trainer_state(t->trainer), table, t->checkpoint, err);
+    return !t->checkpoint[0] ||
+           checkpoint_read(trainer_state(t->trainer), table, t->checkpoint, err);
 }
 
 /* ---- what is seen ---- */
@@ -431,7 +435,7 @@ static int run_locked(Train *t, Err *err)
     Lock lock;
     bool is_new = !file_exists(t->folder);
     if (!run_lock(&lock, t->folder, err)) return command_fail("train", err);
-    int code = prepare(t, err) ? run(t, err) : command_fail("train", err);
+    int code = read_checkpoint(t, err) ? run(t, err) : command_fail("train", err);
     lock_release(&lock);
     if (is_new) rmdir(t->folder); /* fails, as it should, where there is something in it */
     return code;
@@ -441,9 +445,10 @@ static int start(Train *t, Err *err)
 {
     if (t->options.work.threads > 0) parallel_setup(t->options.work.threads);
     if (!choose(t, err)) return command_fail("train", err);
+    if (!prepare(t, err)) return command_fail("train", err);
     if (!t->options.dry_run) return run_locked(t, err);
-    return prepare(t, err) && dry_run(t, err) ? command_finish("train")
-                                              : command_fail("train", err);
+    bool ok = read_checkpoint(t, err) && dry_run(t, err);
+    return ok ? command_finish("train") : command_fail("train", err);
 }
 
 int cmd_train(int argc, char **argv)

@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/zip.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -33,6 +34,16 @@ static void *capped_realloc(void *block, size_t size)
     return size <= MAX_DECODER ? realloc(block, size) : NULL;
 }
 
+/* zlib packs better than stb does, and where there is no memory says so instead of ending the
+ * program. */
+static unsigned char *pack(const unsigned char *data, int size, int *out_size)
+{
+    size_t packed = 0;
+    unsigned char *out = zip_deflate(&packed, data, (size_t)size);
+    *out_size = (int)packed;
+    return out;
+}
+
 /* Told at the end of the file, where a pop would have ended it. */
 #pragma GCC diagnostic ignored "-Wunused-function"
 #define STBI_MALLOC capped_malloc
@@ -46,6 +57,7 @@ static void *capped_realloc(void *block, size_t size)
 #define STB_IMAGE_IMPLEMENTATION
 #include <stb_image.h>
 #define STBI_WRITE_NO_STDIO
+#define STBIW_ZLIB_COMPRESS(data, size, out_size, quality) pack(data, size, out_size)
 #define STB_IMAGE_WRITE_STATIC
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #include <stb_image_write.h>

@@ -246,12 +246,9 @@ bool checkpoint_info(CheckpointInfo *info, const char *folder, Err *err)
 {
     char path[FILE_PATH];
     Json *json;
-    if (!file_path(path, err, "%s/" INFO_FILE, folder) || !json_read(&json, path, err)) {
-        err->kind = ERR_DATA;
-        return false;
-    }
-    bool ok = read_info(info, json, path, err);
-    if (!ok) err->kind = ERR_DATA;
+    if (!file_path(path, err, "%s/" INFO_FILE, folder) || !json_read(&json, path, err))
+        return err_as(err, ERR_DATA);
+    bool ok = read_info(info, json, path, err) || err_as(err, ERR_DATA);
     json_free(json);
     return ok;
 }

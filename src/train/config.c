@@ -305,10 +305,7 @@ bool config_read(Config *config, const char *path, Err *err)
 {
     Json *json;
     *config = config_default();
-    if (!json_read(&json, path, err)) {
-        err->kind = ERR_USAGE;
-        return false;
-    }
+    if (!json_read(&json, path, err)) return err_as(err, ERR_USAGE);
     bool good = config_parse(config, json, path, err);
     json_free(json);
     return good;

@@ -247,6 +247,6 @@ bool scheduler_read(DiffusionConfig *config, bool *clip, const Json *json, const
     /* a loss that can have trained it */
     config->loss = variance == VARIANCE_LEARNED_RANGE ? LOSS_HYBRID : LOSS_SIMPLE;
     if (schedule_check(config, err)) return true;
-    err->kind = ERR_DATA;
+    err_as(err, ERR_DATA);
     return err_prefix(err, "%s", origin);
 }

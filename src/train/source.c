@@ -62,10 +62,8 @@ static bool open_checkpoint(Source *s, const char *folder, Err *err)
 {
     CheckpointInfo info;
     s->kind = SOURCE_CHECKPOINT;
-    if (!checkpoint_info(&info, folder, err) || !config_check(&info.config, err)) {
-        err->kind = ERR_DATA;
-        return false;
-    }
+    if (!checkpoint_info(&info, folder, err) || !config_check(&info.config, err))
+        return err_as(err, ERR_DATA);
     s->config = info.config;
     s->step = info.step;
     s->updates = info.updates;
@@ -146,7 +144,7 @@ static bool open_diffusers(Source *s, const char *folder, const char *unet, Err 
     ok = ok && diffusers_config_read(&s->config.model, json, path, err);
     json_free(json);
     if (ok && !model_config_check(&s->config.model, false, err)) {
-        err->kind = ERR_DATA;
+        err_as(err, ERR_DATA);
         return err_prefix(err, "%s", path);
     }
     return ok && read_scheduler(s, folder, err) && file_path(s->folder, err, "%s", folder) &&

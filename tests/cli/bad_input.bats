@@ -238,7 +238,7 @@ sampling_without_space() {
     echo mine >little/x.npy
     for output in x.npy x.npz x.png folder; do
         status=0
-        "$DDPM" sample --model model -n 400 -o little/$output --quiet --sampler ddim \
+        "$DDPM" sample --model model -n 1000 -o little/$output --quiet --sampler ddim \
             --steps 2 >out 2>err || status=$?
         cat err
         [ "$status" -eq 1 ]

@@ -1,0 +1,66 @@
+# shellcheck shell=bash disable=SC2154 # counts and here are torture.sh's
+# Every allocation of the program made to fail once (tests/torture/allocator.c), command by command:
+# an error that says what there was no memory for, no crash, nothing that is not given back; or a
+# warning where training can do without.
+
+grids="--set train.sample_every=2"
+commands=(
+    "train --config tiny.json --resume=auto --out new --quiet --set train.steps=2 $grids"
+    "train --config tiny.json --resume --out resumed --quiet --set train.steps=7"
+    "train --config tiny.json --dry-run"
+    "sample -m base -n 3 -o grid.png --quiet"
+    "sample -m base -n 3 -o images --quiet"
+    "sample -m base -n 3 -o images.npz --quiet"
+    "sample -m base -n 3 -o images.npy --float --sampler dpm++ --steps 5 --quiet"
+    "eval -m base --images 4 --budget 3 --nll --json --quiet"
+    "info base"
+    "info grid.png"
+    "schedule --config tiny.json --json"
+)
+
+# Run command $1 with its k-th allocation failing. False once there is no k-th.
+starve() { # COMMAND K
+    local status=0 name=${1%% *}
+    rm -rf new images resumed report
+    [[ $1 != *resumed* ]] || cp -a base resumed
+    # shellcheck disable=SC2086 # the command's words
+    FAIL_AT=$2 FAIL_REPORT=$PWD/report LD_PRELOAD=$ALLOCATOR \
+        "$DDPM" $1 >out 2>err || status=$?
+    case $status in
+    0) [ -s err ] || [ "$(asked)" -ge "$2" ] || return 1
+        grep -q 'training goes on$' err || defect "$1, allocation $2: nobody noticed" ;;
+    1) grep -q "^ddpm $name: .*memory" err || defect "$1, allocation $2: says $(cat err)" ;;
+    *) defect "$1, allocation $2: exit code $status: $(cat err)" ;;
+    esac
+    grep -q 'not given back 0$' report || defect "$1, allocation $2: $(cat report)"
+    faults=$((faults + 1))
+    [[ $1 != *resumed* ]] || [ $(($2 % 100)) -ne 0 ] || lost "$1" "$2"
+}
+
+asked() {
+    sed -E 's/^asked ([0-9]+),.*/\1/' report
+}
+
+# What was there before is whole, and the run goes on.
+lost() { # COMMAND K
+    if ! train --resume --out resumed --set train.steps=7 >/dev/null 2>after ||
+        ! is_as_if_nothing_happened resumed; then
+        defect "$1, allocation $2: lost: $(cat after)"
+    fi
+}
+
+run_memory() {
+    local command i k from step=1
+    [ "$counts" = full ] || step=997
+    [ -e base ] || train --out base --set train.steps=5 >/dev/null || return
+    "$DDPM" sample -m base -n 3 -o grid.png --quiet >/dev/null || return
+    for i in "${!commands[@]}"; do
+        command=${commands[$i]}
+        from=$((1 + (step > 1) * 41 * i))
+        [ ! -e "done.$i" ] || from=$(cat "done.$i")
+        for ((k = from; ; k += step)); do
+            starve "$command" "$k" || break
+            echo "$k" >"done.$i"
+        done
+    done
+}
