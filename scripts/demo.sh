@@ -40,5 +40,5 @@ status=0
 # On a slow machine the time is over before the steps are (75): what was saved then will do.
 [ $status -eq 0 ] || [ $status -eq 75 ] || exit $status
 # Ten to a row: of Fashion-MNIST's classes, one to a column.
-"$ddpm" sample --model "$run" --sampler ddpm --steps 250 --guidance 2 -n 80 --columns 10 \
+"$ddpm" sample --model "$run" --sampler ddpm --steps 250 --guidance 3 -n 80 --columns 10 \
     -o "$run/grid.png" # prints the path

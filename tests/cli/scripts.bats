@@ -85,6 +85,7 @@ bare_path() {
     program bin/bats 0
     program bin/curl 0
     program bin/gnuplot 0
+    program bin/strace 0
     program bin/pkg-config 0
     program bin/apt-get 9 'apt-get was called'
     PATH=$PWD/bin run "$root/scripts/setup.sh" test
