@@ -28,7 +28,8 @@ double unet_macs(const Unet *unet);
 
 /* Bytes that unet_reserve would take. */
 bool unet_memory(size_t *bytes, const Unet *unet, int n, UnetUse use, Err *err);
-/* Take the memory for batches of up to n images. Replaces what an earlier call took. */
+/* Take the memory for batches of up to n images, on at most the threads that there are now
+ * (parallel_threads). Replaces what an earlier call took. */
 bool unet_reserve(Unet *unet, int n, UnetUse use, Err *err);
 
 /* Keep the filters of `weights` as the kernels transform them, so that forward passes need not do

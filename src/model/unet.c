@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/parallel.h"
 #include "model/plan.h"
 
 #include <assert.h>
@@ -22,6 +23,7 @@ struct Unet {
     Topology topology;
     PlanTensor *plan; /* [blocks][ROLES] */
     int reserved;     /* images */
+    int threads;      /* that the kernels have scratch for */
     UnetUse use;
     Arena arena;
     Arena prepared;
@@ -149,6 +151,7 @@ bool unet_reserve(Unet *u, int n, UnetUse use, Err *err)
     if (!arena_init(&u->arena, floats * sizeof(float), "the network's activations", err))
         return false;
     u->reserved = n;
+    u->threads = parallel_threads();
     u->use = use;
     return true;
 }
@@ -202,7 +205,7 @@ static void call_ended(const Unet *u, int block, bool backward, double start)
 
 void unet_forward(Unet *u, float *y, UnetInput input, const float *weights, const RngKey *dropout)
 {
-    assert(input.n > 0 && input.n <= u->reserved);
+    assert(input.n > 0 && input.n <= u->reserved && parallel_threads() <= u->threads);
     u->input = input;
     u->weights = weights;
     u->has_dropout = dropout != NULL;

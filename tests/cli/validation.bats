@@ -77,3 +77,15 @@ quarter of t $number, $number, $number, $number$" said
     "$DDPM" train --resume --out run --quiet --set train.steps=12 --set data.validation=test
     [ "$(validations_of run | wc -l)" -eq 1 ]
 }
+
+@test "validation while t is drawn by importance: what that remembers is of training alone" {
+    importance=(--set diffusion.timestep_sampler=importance --set diffusion.timesteps=3)
+    train --out without "${importance[@]}" --set train.steps=60
+    train --out with "${importance[@]}" --set train.steps=60 --set data.validation=test \
+        --set train.validate_every=7
+    same_weights without with
+    # with so few t it has left the uniform beginning behind: other weights than without it
+    train --out uniform --set diffusion.timesteps=3 --set train.steps=60
+    run same_weights without uniform
+    [ "$status" -ne 0 ]
+}

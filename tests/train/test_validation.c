@@ -202,6 +202,7 @@ static void the_noise_is_judged_whatever_is_predicted(void **state)
 static void threads_and_micro_batches_make_no_difference(void **state)
 {
     (void)state;
+    parallel_setup(3); /* a network has memory for as many as there are when it is made */
     Case *c = new_case(PREDICT_V, 8), *other = new_case(PREDICT_V, 3);
     Validation first = run(c), split = run(other);
     for (int threads = 1; threads <= 3; threads++) {
