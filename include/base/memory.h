@@ -17,6 +17,15 @@
  * A count of 0 gives a block that may be freed but not read. */
 void *memory_new(size_t count, size_t size, const char *what, Err *err);
 
+/* The bytes that this process may have at most: the machine's memory, or what a control group or
+ * RLIMIT_AS leaves of it. What is taken beyond it is not refused by the system but ends in a kill,
+ * later. */
+size_t memory_limit(void);
+
+/* Refuse what needs more than memory_limit before any of it is taken: ERR_FAILED says how much both
+ * are, and `remedy`. */
+bool memory_check(size_t bytes, const char *what, const char *remedy, Err *err);
+
 /* `bytes` rounded up to whole cache lines. */
 size_t memory_round(size_t bytes);
 

@@ -2,9 +2,12 @@
 
 #include <assert.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 /* What the address translation of x86-64 and of arm64 knows as one large page. */
 enum { HUGE_PAGE = 2 << 20 };
@@ -26,6 +29,40 @@ static void *allocate(size_t bytes)
     madvise(block, bytes, MADV_HUGEPAGE);
 #endif
     return block;
+}
+
+/* The number in a file of the kernel's; SIZE_MAX if there is none ("max"). */
+static size_t read_limit(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    unsigned long long value;
+    bool there = file && fscanf(file, "%llu", &value) == 1;
+    if (file) fclose(file);
+    return there && value < SIZE_MAX ? (size_t)value : SIZE_MAX;
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+size_t memory_limit(void)
+{
+    struct rlimit space;
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    size_t limit = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : SIZE_MAX;
+    if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY)
+        limit = smaller(limit, (size_t)space.rlim_cur);
+    limit = smaller(limit, read_limit("/sys/fs/cgroup/memory.max"));
+    return smaller(limit, read_limit("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
+}
+
+bool memory_check(size_t bytes, const char *what, const char *remedy, Err *err)
+{
+    size_t limit = memory_limit();
+    if (bytes <= limit) return true;
+    return err_set(err, ERR_FAILED, "%s: needs %.0f MiB of memory, and there are %.0f MiB; %s",
+                   what, (double)bytes / 1048576, (double)limit / 1048576, remedy);
 }
 
 void *memory_new(size_t count, size_t size, const char *what, Err *err)

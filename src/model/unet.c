@@ -148,7 +148,9 @@ bool unet_reserve(Unet *u, int n, UnetUse use, Err *err)
     unet_unprepare(u);
     u->reserved = 0;
     if (!make_plan(&floats, u->plan, u, n, use, err)) return false;
-    if (!arena_init(&u->arena, floats * sizeof(float), "the network's activations", err))
+    if (!memory_check(floats * sizeof(float), "the network's activations",
+                      "fewer images at once need less", err) ||
+        !arena_init(&u->arena, floats * sizeof(float), "the network's activations", err))
         return false;
     u->reserved = n;
     u->threads = parallel_threads();

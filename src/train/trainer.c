@@ -111,10 +111,24 @@ static void take_draws(Trainer *tr)
                         c->diffusion.timesteps, c->train.batch_size, c->train.seed);
 }
 
+/* Of the network `unet`, which has gradients. */
+static bool memory_of(size_t *bytes, const Unet *unet, const Config *config, Err *err)
+{
+    const ParamTable *table = unet_params(unet);
+    bool ok = unet_memory(bytes, unet, trainer_micro_batch(config), UNET_TRAIN, err);
+    *bytes += step_bytes(config, table) + train_state_bytes(table, config->train.emas);
+    return ok;
+}
+
 static bool prepare(Trainer *tr, const Dataset *set, Err *err)
 {
     const Config *c = tr->config;
     const ParamTable *table = unet_params(tr->unet);
+    size_t bytes;
+    if (!memory_of(&bytes, tr->unet, c, err) ||
+        !memory_check(bytes, "training",
+                      "a smaller train.micro_batch or model.base_channels needs less", err))
+        return false;
     if (!arena_init(&tr->arena, step_bytes(c, table), "gradients and a batch", err)) return false;
     schedule_init(&tr->schedule, &tr->arena, &c->diffusion);
     take_micro(&tr->micro, &tr->arena, (size_t)trainer_micro_batch(c), tr->size, tr->output_size);
@@ -156,9 +170,7 @@ bool trainer_memory(size_t *bytes, const Config *config, Err *err)
 {
     Unet *unet = unet_new(&config->model, true, err);
     if (!unet) return false;
-    const ParamTable *table = unet_params(unet);
-    bool ok = unet_memory(bytes, unet, trainer_micro_batch(config), UNET_TRAIN, err);
-    *bytes += step_bytes(config, table) + train_state_bytes(table, config->train.emas);
+    bool ok = memory_of(bytes, unet, config, err);
     unet_free(unet);
     return ok;
 }

@@ -2,6 +2,10 @@
 
 #include "support.h"
 
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 /* Zeroed though the allocator hands out again what was just freed. */
 static void blocks_are_aligned_and_zero(void **state)
 {
@@ -65,6 +69,29 @@ static void an_arena_hands_out_all_it_has(void **state)
     arena_release(&arena);
 }
 
+/* A process of its own, whose limit stays its own. */
+static void what_there_is_not_is_refused_before_it_is_taken(void **state)
+{
+    (void)state;
+    Err err;
+    size_t limit = memory_limit();
+    assert_true(limit > 1 << 20);
+    assert_true(memory_check(limit, "training", "less", &err));
+    assert_false(memory_check(limit + 1, "training", "take less", &err));
+    assert_int_equal(err.kind, ERR_FAILED);
+    assert_non_null(strstr(err.text, "training: needs "));
+    assert_non_null(strstr(err.text, "take less"));
+    pid_t child = fork();
+    if (child == 0) {
+        struct rlimit space = {1 << 28, 1 << 28};
+        setrlimit(RLIMIT_AS, &space);
+        _exit(memory_limit() == 1 << 28 ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -72,6 +99,7 @@ int main(void)
         cmocka_unit_test(too_much_is_refused_by_name),
         cmocka_unit_test(sizes_are_rounded_up_to_lines),
         cmocka_unit_test(an_arena_hands_out_all_it_has),
+        cmocka_unit_test(what_there_is_not_is_refused_before_it_is_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

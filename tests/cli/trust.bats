@@ -72,3 +72,12 @@ go_on() {
     [ $status -eq 130 ]
     go_on
 }
+
+@test "more memory than there is: refused before it is taken, with how much, by --dry-run too" {
+    for option in --quiet --dry-run; do
+        refuses 1 "training: needs " "MiB of memory, and there are " "train.micro_batch" -- \
+            train --config tiny.json --out new $option --set train.batch_size=1000000 \
+            --set train.micro_batch=1000000 --set model.base_channels=1024
+        [ ! -e new ]
+    done
+}
