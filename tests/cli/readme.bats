@@ -37,6 +37,8 @@ train)
         --set train.warmup_steps=1 --set train.validate_images=2
     ;;
 sample)
+    case $* in *--oracle*) set -- "$@" --set data.format=shapes --set model.image_size=16 \
+        --set 'model.attention_resolutions=[8]' ;; esac
     case $* in *--show-steps*) exec "$DDPM" "$@" --steps 8 ;; esac
     exec "$DDPM" "$@" --steps 2
     ;;
