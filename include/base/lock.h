@@ -9,6 +9,7 @@
 
 typedef struct {
     bool taken;
+    bool held; /* not taken, for another process has it */
     int descriptor;
     char path[FILE_PATH];
 } Lock;

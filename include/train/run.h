@@ -9,21 +9,7 @@
 #ifndef DDPM_TRAIN_RUN_H
 #define DDPM_TRAIN_RUN_H
 
-#include "base/lock.h"
 #include "train/trainer.h"
-
-/* A name for a new run: runs/<stem>, or runs/<stem>-2, -3, ... if that exists. */
-bool run_new_folder(char folder[FILE_PATH], const char *stem, Err *err);
-
-/* The last of runs/<stem>, -2, -3, ... that has a checkpoint. ERR_DATA if none has. */
-bool run_last_folder(char folder[FILE_PATH], const char *stem, Err *err);
-
-/* Whether the folder holds what a run writes. */
-bool run_exists(const char *folder);
-
-/* Make the folder if need be, and lock it, so that no other process trains in it; released by
- * lock_release, or when the process ends, however it does. ERR_FAILED names the one that does. */
-bool run_lock(Lock *lock, const char *folder, Err *err);
 
 /* What the run tells its caller, and asks it. Each may be called at any time between two steps. */
 typedef struct {

@@ -26,13 +26,15 @@ static long holder(int descriptor)
     return pread(descriptor, text, sizeof text - 1, 0) > 0 ? strtol(text, NULL, 10) : 0;
 }
 
-static bool refuse(int descriptor, const char *path, Err *err)
+static bool refuse(Lock *lock, int descriptor, Err *err)
 {
     int reason = errno;
+    const char *path = lock->path;
     long process = holder(descriptor);
     close(descriptor);
     if (reason != EWOULDBLOCK)
         return err_set(err, ERR_FAILED, "%s: cannot be locked: %s", path, strerror(reason));
+    lock->held = true;
     if (process == 0) return err_set(err, ERR_FAILED, "%s: another process has locked it", path);
     return err_set(err, ERR_FAILED, "%s: the process %ld has locked it", path, process);
 }
@@ -53,7 +55,7 @@ bool lock_take(Lock *lock, const char *path, Err *err)
         int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
         if (descriptor < 0)
             return err_set(err, ERR_FAILED, "%s: cannot be made: %s", path, strerror(errno));
-        if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) return refuse(descriptor, path, err);
+        if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) return refuse(lock, descriptor, err);
         if (has_name(descriptor, path)) {
             write_holder(descriptor);
             lock->descriptor = descriptor;

@@ -12,6 +12,7 @@
 #include "train/checkpoint.h"
 #include "train/datasets.h"
 #include "train/run.h"
+#include "train/run_folder.h"
 #include "train/source.h"
 
 #include <inttypes.h>

@@ -42,6 +42,7 @@ static void one_process_at_a_time(void **state)
     pid_t child = start_holder(path);
     assert_false(lock_take(&lock, path, &err));
     assert_int_equal(err.kind, ERR_FAILED);
+    assert_true(lock.held);
     snprintf(number, sizeof number, "process %ld ", (long)child);
     assert_non_null(strstr(err.text, number));
     lock_release(&lock); /* not taken: nothing happens */
@@ -79,6 +80,7 @@ static void what_cannot_be_made_or_is_a_link_is_refused(void **state)
     assert_int_equal(symlink("elsewhere", path), 0);
     assert_false(lock_take(&lock, path, &err));
     assert_int_equal(err.kind, ERR_FAILED);
+    assert_false(lock.held);
     assert_non_null(strstr(err.text, path));
     free(path);
     path = test_path(folder, "no/.lock");

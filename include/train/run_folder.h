@@ -1,0 +1,32 @@
+/*
+ * The folder of a training run: its name, who may write to it, and the run that it held before.
+ */
+#ifndef DDPM_TRAIN_RUN_FOLDER_H
+#define DDPM_TRAIN_RUN_FOLDER_H
+
+#include "base/lock.h"
+
+/* A name for a new run: runs/<stem>, or runs/<stem>-2, -3, ... if that exists. */
+bool run_new_folder(char folder[FILE_PATH], const char *stem, Err *err);
+
+/* The last of runs/<stem>, -2, -3, ... that has a checkpoint. ERR_DATA if none has. */
+bool run_last_folder(char folder[FILE_PATH], const char *stem, Err *err);
+
+/* Whether the folder holds what a run writes. */
+bool run_exists(const char *folder);
+
+/* Make the folder if need be, and lock it, so that no other process trains in it; released by
+ * lock_release, or when the process ends, however it does. ERR_FAILED names the one that does. */
+bool run_lock(Lock *lock, const char *folder, Err *err);
+
+/* Move what the folder holds into its .replaced/, to wait there until the new run has a checkpoint.
+ */
+bool run_set_aside(const char *folder, Err *err);
+
+/* The new run has one: the old is not needed any more. */
+bool run_forget_replaced(const char *folder, Err *err);
+
+/* The new run came to nothing: the old one back in its place. */
+void run_restore(const char *folder);
+
+#endif

@@ -1,0 +1,110 @@
+#include "train/run_folder.h"
+
+#include "train/checkpoint.h"
+
+#include <string.h>
+
+/* What a run writes into its folder. */
+static const char *const PARTS[] = {"config.json", "metrics.jsonl", "samples", "checkpoints"};
+enum { PART_COUNT = sizeof PARTS / sizeof *PARTS };
+
+/* ---- folders ---- */
+
+bool run_new_folder(char folder[FILE_PATH], const char *stem, Err *err)
+{
+    if (!file_path(folder, err, "runs/%s", stem)) return false;
+    for (int i = 2; file_exists(folder); i++)
+        if (!file_path(folder, err, "runs/%s-%d", stem, i)) return false;
+    return true;
+}
+
+bool run_exists(const char *folder)
+{
+    char path[FILE_PATH];
+    Err ignored;
+    for (int i = 0; i < PART_COUNT; i++)
+        if (file_path(path, &ignored, "%s/%s", folder, PARTS[i]) && file_exists(path)) return true;
+    return false;
+}
+
+/* Remove what a run wrote into the folder, and nothing else. */
+static bool remove_parts(const char *folder, Err *err)
+{
+    char path[FILE_PATH];
+    bool ok = true;
+    for (int i = 0; ok && i < PART_COUNT; i++)
+        ok = file_path(path, err, "%s/%s", folder, PARTS[i]) && file_remove(path, err);
+    return ok;
+}
+
+bool run_last_folder(char folder[FILE_PATH], const char *stem, Err *err)
+{
+    char next[FILE_PATH];
+    bool found = false;
+    if (!file_path(next, err, "runs/%s", stem)) return false;
+    for (int i = 2; file_exists(next); i++) {
+        if (checkpoint_exists(next)) {
+            memcpy(folder, next, sizeof next);
+            found = true;
+        }
+        if (!file_path(next, err, "runs/%s-%d", stem, i)) return false;
+    }
+    return found || err_set(err, ERR_DATA,
+                            "--resume: no run runs/%s, -2, ... has a checkpoint; leave --resume "
+                            "out, or use --resume=auto, to start afresh",
+                            stem);
+}
+
+bool run_lock(Lock *lock, const char *folder, Err *err)
+{
+    char path[FILE_PATH];
+    if (!file_make_folder(folder, err) || !file_path(path, err, "%s/.lock", folder)) return false;
+    if (lock_take(lock, path, err)) return true;
+    if (!lock->held) return false;
+    return err_prefix(err, "another ddpm trains in %s; wait for it, stop it, or give another --out",
+                      folder);
+}
+
+/* ---- a run that is replaced ---- */
+
+/* Its parts wait in a folder of their own until the new run has a checkpoint. */
+#define ASIDE ".replaced"
+
+/* Move the parts that are in `from` to `to`. */
+static bool move_parts(const char *from, const char *to, Err *err)
+{
+    bool ok = true;
+    for (int i = 0; ok && i < PART_COUNT; i++) {
+        char old[FILE_PATH], new[FILE_PATH];
+        ok = file_path(old, err, "%s/%s", from, PARTS[i]) &&
+             file_path(new, err, "%s/%s", to, PARTS[i]);
+        if (ok && file_exists(old)) ok = file_rename(old, new, err);
+    }
+    return ok;
+}
+
+bool run_set_aside(const char *folder, Err *err)
+{
+    char aside[FILE_PATH];
+    if (!file_path(aside, err, "%s/" ASIDE, folder)) return false;
+    /* A run that replaced it and was killed before its first checkpoint: the old one still waits.
+     */
+    if (file_exists(aside)) return remove_parts(folder, err);
+    return file_make_folder(aside, err) && move_parts(folder, aside, err);
+}
+
+bool run_forget_replaced(const char *folder, Err *err)
+{
+    char aside[FILE_PATH];
+    return file_path(aside, err, "%s/" ASIDE, folder) && file_remove(aside, err);
+}
+
+/* What fails here is beyond help. */
+void run_restore(const char *folder)
+{
+    char aside[FILE_PATH];
+    Err ignored;
+    if (remove_parts(folder, &ignored) && file_path(aside, &ignored, "%s/" ASIDE, folder) &&
+        file_exists(aside) && move_parts(aside, folder, &ignored))
+        file_remove(aside, &ignored);
+}
