@@ -17,6 +17,11 @@ typedef struct {
  * images again (ERR_USAGE). A validation set that train.validate_every and train.evaluate_every
  * leave without use is not kept; what is held out of training is the same all the same. */
 bool datasets_open(Datasets *sets, const Config *config, Err *err);
+
+/* The data's test part in the place of sets->validation, whatever data.validation is; sets->train
+ * stays as it is, so that what was held out of it is in neither. Errors as above. */
+bool datasets_open_test(Datasets *sets, const Config *config, Err *err);
+
 void datasets_release(Datasets *sets);
 
 #endif

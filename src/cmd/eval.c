@@ -50,8 +50,8 @@ static bool print(const EvalRun *r, Err *err)
 static int evaluate(EvalRun *r, Err *err)
 {
     if (r->options.work.threads > 0) parallel_setup(r->options.work.threads);
-    if (!eval_run_open(r, err)) return command_fail("eval", err);
     interrupt_install();
+    if (!eval_run_open(r, err)) return command_fail("eval", err);
     bool ok = run_parts(r, err);
     eval_run_end(r);
     if (interrupt_signal() != 0) eval_run_partial(r);

@@ -1,5 +1,6 @@
 #include "cmd/eval_model.h"
 
+#include "base/whole.h"
 #include "eval/likelihood.h"
 #include "eval/loss.h"
 
@@ -12,8 +13,8 @@ static bool check_classes(const EvalRun *run, const EvalModel *model, Err *err)
     if (model->classes == 0 || model->no_class_row || run->images->labels) return true;
     return err_set(err, ERR_USAGE,
                    "%s: the model has %d classes and was trained without `no class` "
-                   "(train.label_dropout = 0), and the images have no labels: --set "
-                   "data.labels=true where the data has them",
+                   "(train.label_dropout = 0), and the images come without theirs, since "
+                   "data.labels = false in its config; it has to be true",
                    run->source.folder, model->classes);
 }
 
@@ -26,7 +27,7 @@ static bool open_model(EvalModel *model, EvalRun *run, Err *err)
                          .diffusion = &c->diffusion,
                          .classes = config_classes(c),
                          .no_class_row = c->model.num_classes > config_classes(c),
-                         .rows = run->rows};
+                         .rows = whole_min(run->rows, EVAL_MOST_ROWS)};
     return check_classes(run, model, err);
 }
 

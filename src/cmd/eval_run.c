@@ -14,16 +14,34 @@ enum { DEFAULT_ROWS = 32 };
 
 /* ---- data ---- */
 
-/* Whether the test part stands for what the config holds out, which is nothing. Figures of samples
- * do without where the data has no test part. */
-static bool needs_test(const Config *c, const EvalOptions *o)
+/* Whether the test part is what the model is judged by: asked for, or nothing else was held out.
+ * Figures of samples do without where the data has none. */
+static bool needs_test(const DataConfig *data, const EvalOptions *o)
 {
     Err ignored;
-    return c->data.validation == VALIDATION_NONE &&
-           (o->nll || o->loss || dataset_check_test(&c->data, &ignored));
+    if (o->part == PART_TEST) return true;
+    if (o->part == PART_TRAIN || data_holds_out(data)) return false;
+    return o->nll || o->loss || dataset_check_test(data, &ignored);
 }
 
-/* The config with the part of the data that is meant as its validation set. */
+/* Data without a test part, of which the user need not have asked for one. */
+static bool check_test(const DataConfig *data, Err *err)
+{
+    if (dataset_check_test(data, err)) return true;
+    if (err->kind != ERR_USAGE) return false;
+    if (data_holds_out(data))
+        return err_set(err, ERR_USAGE,
+                       "--part test: %s has no test part; --part held-out looks at the images "
+                       "that were held out in training",
+                       data->path);
+    return err_set(err, ERR_USAGE,
+                   "%s has no test part, and no other images were held out in training; --part "
+                   "train looks at the training images, or hold some out in training, such as "
+                   "data.validation = 0.05",
+                   data->path);
+}
+
+/* The config with the data that is meant. */
 static bool choose_data(Config *c, const EvalOptions *o, Err *err)
 {
     if (o->data && c->data.format == DATA_SHAPES)
@@ -35,17 +53,27 @@ static bool choose_data(Config *c, const EvalOptions *o, Err *err)
         return err_set(err, ERR_USAGE, "--data %s: a path has at most %zu bytes", o->data,
                        sizeof c->data.path - 1);
     if (o->data) snprintf(c->data.path, sizeof c->data.path, "%s", o->data);
-    if (o->part == PART_TEST || (o->part == PART_HELD_OUT && needs_test(c, o)))
-        c->data.validation = VALIDATION_TEST;
     if (c->train.validate_every == 0) c->train.validate_every = 1; /* or they are not kept */
     return true;
 }
 
 static const char *part_name(const EvalRun *run)
 {
+    const DataConfig *data = &run->source.config.data;
     if (run->options.part == PART_TRAIN) return "train";
-    if (run->source.config.data.validation == VALIDATION_NONE) return "none";
-    return run->source.config.data.validation == VALIDATION_TEST ? "test" : "held-out";
+    if (run->options.part == PART_HELD_OUT && data_holds_out(data)) return "held-out";
+    return run->sets.validation.count > 0 ? "test" : "none";
+}
+
+/* The training images are those that the model was trained on, whatever it is judged by: a fraction
+ * that was held out of them stays out. */
+static bool open_sets(EvalRun *run, Err *err)
+{
+    Config *c = &run->source.config;
+    bool test = needs_test(&c->data, &run->options);
+    if (test && !check_test(&c->data, err)) return false;
+    if (!data_holds_out(&c->data)) c->data.validation = VALIDATION_NONE;
+    return datasets_open(&run->sets, c, err) && (!test || datasets_open_test(&run->sets, c, err));
 }
 
 static bool open_data(EvalRun *run, Err *err)
@@ -57,9 +85,7 @@ static bool open_data(EvalRun *run, Err *err)
                        "%s does not say what it was trained on; --data PATH does, and a run's own "
                        "checkpoint says it too",
                        run->source.folder);
-    if (!choose_data(c, o, err)) return false;
-    if (o->part == PART_TRAIN) c->data.validation = VALIDATION_NONE;
-    if (!datasets_open(&run->sets, c, err)) return false;
+    if (!choose_data(c, o, err) || !open_sets(run, err)) return false;
     run->images = o->part == PART_TRAIN ? &run->sets.train : &run->sets.validation;
     return true;
 }

@@ -29,16 +29,17 @@ static bool is_looked_at(const Config *c)
     return c->train.validate_every > 0 || c->train.evaluate_every > 0;
 }
 
-static bool open_test(Datasets *sets, const Config *c, Err *err)
+bool datasets_open_test(Datasets *sets, const Config *c, Err *err)
 {
-    if (!dataset_check_test(&c->data, err)) return false;
-    if (!is_looked_at(c)) return true;
-    if (!open_part(&sets->validation, c, DATASET_TEST, err)) return false;
-    if (sets->validation.classes <= sets->train.classes) return true;
+    Dataset test;
+    if (!dataset_check_test(&c->data, err) || !open_part(&test, c, DATASET_TEST, err)) return false;
+    dataset_release(&sets->validation);
+    sets->validation = test;
+    if (test.classes <= sets->train.classes) return true;
     return err_set(err, ERR_DATA,
                    "data.validation = test: the test part has a class %d, and the training part "
                    "only %d classes",
-                   sets->validation.classes - 1, sets->train.classes);
+                   test.classes - 1, sets->train.classes);
 }
 
 static bool hold_out(Datasets *sets, const Config *c, Err *err)
@@ -52,7 +53,8 @@ static bool hold_out(Datasets *sets, const Config *c, Err *err)
 static bool open_validation(Datasets *sets, const Config *c, Err *err)
 {
     if (data_holds_out(&c->data)) return hold_out(sets, c, err);
-    return c->data.validation != VALIDATION_TEST || open_test(sets, c, err);
+    if (c->data.validation != VALIDATION_TEST) return true;
+    return is_looked_at(c) ? datasets_open_test(sets, c, err) : dataset_check_test(&c->data, err);
 }
 
 bool datasets_open(Datasets *sets, const Config *c, Err *err)

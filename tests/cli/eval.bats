@@ -66,6 +66,41 @@ value_of() { # KEY [value|standard_error|images]
     refuses 2 --data shapes -- eval -m runs/tiny --data nowhere --nll
 }
 
+# What was held out is in no figure of the training images, whichever part is looked at.
+@test "a held-out fraction stays out of the training images" {
+    "$DDPM" sample -m runs/tiny -n 40 -o data.npy --quiet
+    npy=(--set data.format=npy --set data.path=data.npy)
+    train --out runs/fraction "${npy[@]}" --set data.validation=0.25
+    for part in held-out:10 train:30; do
+        "$DDPM" eval -m runs/fraction --quiet --json --nll --budget 2 --samples data.npy \
+            --memorised --part ${part%:*} >report
+        [ "$(value_of bits_per_dimension images <report)" -eq ${part#*:} ]
+        grep -q '"training_images": 30,' report
+        # the samples are all 40, and 10 of them no training images
+        awk -v share="$(value_of share_below_one_third <report)" \
+            'BEGIN { exit !(share >= 0.75 && share < 0.95) }'
+    done
+    refuses 2 "no test part" "--part held-out" -- eval -m runs/fraction --nll --part test
+    train --out runs/whole "${npy[@]}"
+    refuses 2 "no test part" "--part train" "data.validation = 0.05" -- eval -m runs/whole --nll
+    "$DDPM" eval -m runs/whole --nll --budget 2 --part train --quiet
+
+    train --out runs/shapes --set data.validation=0.25
+    "$DDPM" eval -m runs/shapes --quiet --json --nll --budget 2 --images 2000 --samples data.npy \
+        --memorised --part test >report
+    grep -q '"part": "test"' report
+    grep -q '"training_images": 7500,' report
+    [ "$(value_of bits_per_dimension images <report)" -eq 1000 ]
+    [ "$(value_of share_below_of_held_out images <report)" -eq 1000 ]
+}
+
+@test "a batch that is larger than what the figures take at once" {
+    figures --nll --budget 2 --loss --oracle --images 4 --batch 1025 >large
+    figures --nll --budget 2 --loss --oracle --images 4 >small
+    [ "$(value_of L_T <large)" = "$(value_of L_T <small)" ]
+    [ "$(value_of bits_per_dimension images <large)" -eq 4 ]
+}
+
 @test "SIGINT: what there is so far, marked as partial, and 130" {
     "$DDPM" eval -m runs/tiny --nll --full --images 1000 --batch 1 --json >out 2>err 3>&- &
     pid=$!
