@@ -18,6 +18,16 @@ void eval_three_release(EvalThree *three)
     features_release(&three->other);
 }
 
+/* Features have finite numbers, but not all that is made of them needs to be one. */
+static bool check_finite(const char *what, double value, Err *err)
+{
+    return isfinite(value) ||
+           err_set(err, ERR_DATA,
+                   "the %s of features this large is beyond what a double holds; divide both sets "
+                   "by one number that brings them nearer to 1",
+                   what);
+}
+
 static bool compare_frechet(Json *section, const EvalThree *f, Err *err)
 {
     const Features *of[3] = {&f->samples, &f->reference, &f->other};
@@ -28,7 +38,7 @@ static bool compare_frechet(Json *section, const EvalThree *f, Err *err)
     done = done && frechet_distance(&distance, &g[0], &g[1], err) &&
            frechet_distance(&floor, &g[2], &g[1], err);
     for (int i = 0; i < 3; i++) gaussian_release(&g[i]);
-    if (!done) return false;
+    if (!done || !check_finite("Frechet distance", distance + floor, err)) return false;
     eval_run_figure(section, "frechet_distance", distance, (double)NAN, f->samples.count);
     eval_run_figure(section, "frechet_distance_floor", floor, (double)NAN, f->samples.count);
     return true;
@@ -41,6 +51,8 @@ static bool compare_kernel(Json *section, const EvalThree *f, uint64_t seed, Err
         !kernel_distance(&floor, &f->other, &f->reference, seed, err))
         return false;
     int n = of.blocks * of.rows;
+    double errors = of.blocks > 1 ? of.error + floor.error : 0;
+    if (!check_finite("kernel distance", of.distance + floor.distance + errors, err)) return false;
     eval_run_figure(section, "kernel_distance", of.distance, of.error, n);
     eval_run_figure(section, "kernel_distance_floor", floor.distance, floor.error, n);
     return true;

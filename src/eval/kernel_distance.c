@@ -1,6 +1,7 @@
 /*
- * Cubes are far from linear, so sums of them are in double; the products x.y come from GEMM in
- * float, whose rounding the sum over millions of pairs averages away.
+ * All of it in double. The sums of cubes differ by far less than what they are, the more so the
+ * farther the features are from 0, where a float's rounding of x.y would be larger than what is
+ * left of them.
  */
 #include "eval/kernel_distance.h"
 
@@ -12,15 +13,14 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { BLOCKS = 10, MOST_ROWS = 1000 };
 
 typedef struct {
     int rows, dim;
     uint32_t *order[2]; /* of the rows of a and of b */
-    float *block[2];    /* [rows,dim] */
-    float *products;    /* [rows,rows] */
+    double *block[2];   /* [rows,dim] */
+    double *products;   /* [rows,rows] */
     double *sums;       /* [rows] */
 } Work;
 
@@ -58,22 +58,23 @@ static bool work_init(Work *w, const Features *a, const Features *b, int rows, u
 static void gather(Work *w, int which, const Features *from, int block)
 {
     size_t dim = (size_t)w->dim, first = (size_t)block * (size_t)w->rows;
-    for (size_t i = 0; i < (size_t)w->rows; i++)
-        memcpy(w->block[which] + i * dim, from->rows + w->order[which][first + i] * dim,
-               dim * sizeof(float));
+    for (size_t i = 0; i < (size_t)w->rows; i++) {
+        const float *row = from->rows + w->order[which][first + i] * dim;
+        for (size_t j = 0; j < dim; j++) w->block[which][i * dim + j] = row[j];
+    }
 }
 
 /* The sum of k over all pairs of the rows of x and y; without those of equal number if `other`. */
-static double kernel_sum(Work *w, const float *x, const float *y, bool other)
+static double kernel_sum(Work *w, const double *x, const double *y, bool other)
 {
     double sum = 0;
-    gemm_parallel(w->products, x, y, gemm_dims(w->rows, w->rows, w->dim, false, true, 0));
+    gemm_parallel_double(w->products, x, y, gemm_dims(w->rows, w->rows, w->dim, false, true, 0));
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < w->rows; i++) {
-        const float *products = w->products + (size_t)i * (size_t)w->rows;
+        const double *products = w->products + (size_t)i * (size_t)w->rows;
         double row = 0;
         for (int j = 0; j < w->rows; j++) {
-            double k = (double)products[j] / w->dim + 1;
+            double k = products[j] / w->dim + 1;
             row += other && i == j ? 0 : k * k * k;
         }
         w->sums[i] = row;
