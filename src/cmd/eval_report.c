@@ -3,8 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Bytes of a cell; columns of a table; where what follows a name begins. */
-enum { CELL = 64, MAX_COLUMNS = 16, NAME = 34 };
+/* Bytes of a cell; columns of a table; where what follows a name begins; digits behind the point. */
+enum { CELL = 64, MAX_COLUMNS = 16, NAME = 34, MOST_DIGITS = 7 };
 
 /* "sliced_wasserstein" as "sliced wasserstein". */
 static const char *label(char out[CELL], const char *key)
@@ -45,6 +45,10 @@ static void print_figure(char out[CELL], const Json *figure)
         return;
     }
     int digits = 1 - (int)floor(log10(json_number(error)));
+    if (digits > MOST_DIGITS) {
+        snprintf(out, CELL, "%.2g +- %.1g", json_number(value), json_number(error));
+        return;
+    }
     if (digits < 0) digits = 0;
     snprintf(out, CELL, "%.*f +- %.*f", digits, json_number(value), digits, json_number(error));
 }
