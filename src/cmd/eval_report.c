@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-/* Bytes of a cell; columns of a table; where what follows a name begins; digits behind the point. */
+/* Bytes of a cell; columns of a table; where what follows a name begins; digits after the point. */
 enum { CELL = 64, MAX_COLUMNS = 16, NAME = 34, MOST_DIGITS = 7 };
 
 /* "sliced_wasserstein" as "sliced wasserstein". */
