@@ -81,3 +81,30 @@ go_on() {
         [ ! -e new ]
     done
 }
+
+@test "a folder that vanishes while it is trained in: the checkpoint is written all the same" {
+    start_long
+    mv long gone
+    kill -TERM $pid
+    status=0
+    wait $pid || status=$?
+    [ $status -eq 143 ]
+    last=$(readlink long/checkpoints/latest) last=${last#step-}
+    train --out straight --set train.steps=$((10#$last)) --set train.checkpoint_every=0
+    same_weights long straight
+    go_on
+}
+
+@test "a link in the way of the lock, or of a checkpoint, is not followed" {
+    train --out run --set train.steps=20
+    echo mine >precious
+    ln -s ../precious run/.lock
+    refuses 1 "run/.lock" "cannot be made" -- train --resume --out run --set train.steps=30
+    rm run/.lock
+    mkdir elsewhere
+    ln -s ../../elsewhere run/checkpoints/step-00000030
+    train --resume --out run --set train.steps=30 || [ $? -eq 1 ]
+    [ "$(cat precious)" = mine ]
+    [ -z "$(ls -A elsewhere)" ]
+    "$DDPM" info run >/dev/null
+}
