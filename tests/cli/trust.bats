@@ -12,10 +12,16 @@ teardown() {
 }
 
 # A run that would take long, some steps past a checkpoint.
-start_long() {
-    "$DDPM" train --config tiny.json --out long --quiet --set train.steps=1000000 3>&- &
+start_long() { # [OPTION]...
+    "$DDPM" train --config tiny.json --out long --quiet --set train.steps=1000000 "$@" 3>&- &
     pid=$!
     until_done grep -q '"step":2[1-9]' long/metrics.jsonl
+}
+
+latest_step() { # RUN
+    local name
+    name=$(readlink "$1/checkpoints/latest")
+    echo $((10#${name#step-}))
 }
 
 # With that run, for a second.
@@ -58,8 +64,7 @@ go_on() {
     wait $pid || status=$?
     [ $status -eq 143 ]
     # what was asked for in between changes no bit of the training
-    last=$(readlink long/checkpoints/latest) last=${last#step-}
-    train --out straight --set train.steps=$((10#$last)) --set train.checkpoint_every=0
+    train --out straight --set train.steps="$(latest_step long)" --set train.checkpoint_every=0
     cmp {long,straight}/checkpoints/latest/unet/diffusion_pytorch_model.safetensors
 }
 
@@ -83,14 +88,13 @@ go_on() {
 }
 
 @test "a folder that vanishes while it is trained in: the checkpoint is written all the same" {
-    start_long
+    start_long --set train.checkpoint_every=0
     mv long gone
     kill -TERM $pid
     status=0
     wait $pid || status=$?
     [ $status -eq 143 ]
-    last=$(readlink long/checkpoints/latest) last=${last#step-}
-    train --out straight --set train.steps=$((10#$last)) --set train.checkpoint_every=0
+    train --out straight --set train.steps="$(latest_step long)" --set train.checkpoint_every=0
     same_weights long straight
     go_on
 }
