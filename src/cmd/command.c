@@ -1,6 +1,7 @@
 #include "cmd/command.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 int command_fail(const char *command, const Err *err)
@@ -13,7 +14,9 @@ int command_fail(const char *command, const Err *err)
 int command_finish(const char *command)
 {
     Err err;
+    errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout)) return 0;
+    if (errno == EPIPE) return 128 + SIGPIPE; /* as a program that dies of it: without a word */
     err_set(&err, ERR_FAILED, "standard output cannot be written: %s", strerror(errno));
     return command_fail(command, &err);
 }

@@ -20,6 +20,7 @@ void interrupt_install(void)
     struct sigaction before;
     sigaction(SIGHUP, NULL, &before);
     if (before.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, NULL); /* nohup */
+    signal(SIGPIPE, SIG_IGN); /* whoever read the progress has gone: the work goes on */
     signal(SIGXFSZ, SIG_IGN); /* a file that grows too large fails to be written, like others */
 }
 

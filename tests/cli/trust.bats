@@ -112,3 +112,14 @@ go_on() {
     [ -z "$(ls -A elsewhere)" ]
     "$DDPM" info run >/dev/null
 }
+
+@test "a reader of the progress that leaves does not end the work" {
+    "$DDPM" train --config tiny.json --out run --set train.steps=400 2>&1 >out | head -n 1 >said
+    [ "$(wc -l <said)" -eq 1 ]
+    [ "$(cat out)" = run ]
+    [ "$(latest_step run)" -eq 400 ]
+    # of the result, which nobody takes: no word
+    { "$DDPM" sample -m run -n 1 -o x.png --quiet 2>err; echo $? >status; } | true
+    [ ! -s err ]
+    [ -s x.png ]
+}
