@@ -11,6 +11,8 @@ start_slowly() {
         -e inject=fsync:delay_enter=3000 \
         "$DDPM" train --config tiny.json --quiet --resume=auto --out run >out 2>err &
     pid=$!
+    # env and strace first, which do with signals what they like
+    until [ "$(readlink /proc/$pid/exe)" = "$DDPM" ] || ! kill -0 $pid 2>/dev/null; do pause 2; done
 }
 
 # Hit the run with signal $1 some time after its start, and see that it ends with status $2.
