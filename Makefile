@@ -112,7 +112,8 @@ test: ## build and run every test; ends in one line: N passed, N failed
 	@scripts/setup.sh build test
 	@$(REMAKE) run-tests
 
-CHECKED = BUILD=$(BUILD)/asan PROGRAM=$(BUILD)/asan/ddpm OPTIMISE='-O1 -march=$(ARCH)' \
+# A preloaded allocator and strace do not go with sanitizers: tests/torture is left out there.
+CHECKED = ALLOCATOR= BUILD=$(BUILD)/asan PROGRAM=$(BUILD)/asan/ddpm OPTIMISE='-O1 -march=$(ARCH)' \
           SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer'
 check: ## every test under AddressSanitizer and UBSan
 	@scripts/setup.sh build test

@@ -2,7 +2,7 @@
 # A sample of what `make torture` does: no fault ends in a loss, a crash or silence.
 
 setup() {
-    [ -n "${ALLOCATOR:-}" ] || skip "run by make test"
+    [ -n "${ALLOCATOR:-}" ] || skip "faults do not go with sanitizers: make test"
 }
 
 torture() { # PART
