@@ -23,4 +23,15 @@ double moments_variance(const Moments *moments);
  * two. */
 double moments_error(const Moments *moments);
 
+/*
+ * The standard error of a share of n, n >= 1 (NaN of none): the standard deviation of what it may
+ * be the share of, given it, under Jeffreys' prior (Brown, Cai & DasGupta 2001, Interval estimation
+ * for a binomial proportion, section 4.1.2),
+ *
+ *     sqrt(p (1 - p) / (n + 2)), p = (share n + 1/2) / (n + 1).
+ *
+ * So it is not 0 where none of n, or all, are counted; of many it is sqrt(share (1 - share) / n).
+ */
+double moments_share_error(double share, int64_t n);
+
 #endif

@@ -10,10 +10,14 @@
 /* Of fewer samples no distance says anything. */
 enum { EVAL_FEWEST = 4 };
 
+/* run->samples, where they come from --samples: before the long work, for they may be refused.
+ * ERR_USAGE for one picture of many images; ERR_DATA for images of another size, or too few. */
+bool eval_images_read(EvalRun *run, Err *err);
+
 /*
- * run->samples, once: read from --samples, or drawn as `ddpm sample --seed S -n N` draws them. A
- * signal stops drawing: fewer are there then, perhaps none, and the report is partial. ERR_USAGE
- * for one picture of many images; ERR_DATA for images of another size, or too few.
+ * The section "samples" and, where they have not been read, run->samples, once: drawn as `ddpm
+ * sample --seed S -n N` draws them. A signal stops drawing: fewer are there then, perhaps none, and
+ * the report is partial.
  */
 bool eval_images_open(EvalRun *run, Err *err);
 

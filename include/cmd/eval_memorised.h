@@ -6,9 +6,9 @@
  * copy is much nearer to one training image than to all others; Yoon et al. 2023 (Diffusion
  * probabilistic models generalize when they fail to memorize) count a sample as memorised where
  * the ratio is below 1/3. The other threshold comes from the data: a ratio that only one in a
- * hundred of the held-out images is below. So one in a hundred is what new images give, and more is
- * what was learned by heart. A training image that the data holds twice has a ratio near 1 however
- * well it is copied; its distance tells.
+ * hundred of the held-out images is below, if there are a hundred. So one in a hundred is what new
+ * images give, and more is what was learned by heart. A training image that the data holds twice
+ * has a ratio near 1 however well it is copied; its distance tells.
  */
 #ifndef DDPM_CMD_EVAL_MEMORISED_H
 #define DDPM_CMD_EVAL_MEMORISED_H

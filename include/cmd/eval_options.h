@@ -17,7 +17,7 @@ typedef struct {
     ModelOptions model;
     WorkOptions work;
     const char *data; /* in place of data.path of the model's config; NULL: not given */
-    int part;         /* an EvalPart */
+    int part;         /* an EvalPart; default PART_HELD_OUT */
     int images;       /* at most, of the part; 0: not given */
     int64_t seed;     /* default 0 */
     int batch;        /* rows that the network is given at once; 0: not given */

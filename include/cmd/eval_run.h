@@ -19,7 +19,7 @@ typedef struct {
     Datasets sets;         /* train: what was trained on */
     const Dataset *images; /* to judge by: sets.validation or sets.train */
     int rows;              /* that the network is given at once */
-    Dataset samples;       /* none until eval_images_open */
+    Dataset samples;       /* none until eval_images_read or _open */
     Unet *unet;            /* NULL until eval_run_network */
     float *weights;
     Json *report;
@@ -51,8 +51,9 @@ typedef struct {
 
 bool eval_piece_goes_on(void *piece, long done);
 
-/* The report is of what there is so far: a signal has come. */
-void eval_run_partial(EvalRun *run);
+/* The report, and `section` of it (NULL: none), are of what there is so far: a signal has come, or
+ * a part failed. */
+void eval_run_partial(EvalRun *run, Json *section);
 
 /* A section of the report, {} until it is filled: run->report keeps it. */
 Json *eval_run_section(EvalRun *run, const char *name);

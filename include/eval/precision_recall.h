@@ -13,7 +13,8 @@
 
 enum { PRECISION_NEIGHBOURS = 3 };
 
-/* The errors are those of a share of so many images, the other set being what it is. */
+/* The errors are those of a share of so many images (base/moments.h), the other set being what it
+ * is. */
 typedef struct {
     double precision, precision_error; /* over samples */
     double recall, recall_error;       /* over the reference */

@@ -63,7 +63,7 @@ bool classifier_train(Classifier *classifier, const Dataset *set, const Classifi
  * classifier_check_fits says so, and for a class that it was not trained on. */
 bool classifier_test(Classifier *classifier, const Dataset *set, Err *err);
 
-/* The standard error of info.test_accuracy, sqrt(p (1 - p) / (n - 1)); NaN below two images. */
+/* The standard error of info.test_accuracy, that of a share (base/moments.h). */
 double classifier_accuracy_error(const ClassifierInfo *info);
 
 /* ---- use ---- */

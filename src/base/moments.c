@@ -18,3 +18,9 @@ double moments_error(const Moments *m)
 {
     return sqrt(moments_variance(m) / (double)m->count);
 }
+
+double moments_share_error(double share, int64_t n)
+{
+    double count = (double)n, p = (share * count + 0.5) / (count + 1);
+    return n > 0 ? sqrt(p * (1 - p) / (count + 2)) : (double)NAN;
+}

@@ -1,11 +1,14 @@
 /*
  * ddpm eval: figures of a model and of its samples, for people or as JSON. Each part fills a
- * section of one report; what a signal cuts short is in it too, marked as partial.
+ * section of one report; what a signal or a failing part cuts short is in it too, marked as
+ * partial.
  */
 #include "base/parallel.h"
 #include "cmd/command.h"
+#include "cmd/eval_check.h"
 #include "cmd/eval_classifier.h"
 #include "cmd/eval_features.h"
+#include "cmd/eval_images.h"
 #include "cmd/eval_memorised.h"
 #include "cmd/eval_model.h"
 #include "cmd/eval_report.h"
@@ -34,6 +37,16 @@ static bool run_parts(EvalRun *r, Err *err)
     return true;
 }
 
+/* Whether there is anything in the report to lose. */
+static bool has_figures(const Json *report)
+{
+    for (const Json *section = json_first(report); section; section = json_next(section))
+        if (json_type(section) == JSON_OBJECT)
+            for (const Json *c = json_first(section); c; c = json_next(c))
+                if (json_type(c) == JSON_OBJECT) return true;
+    return false;
+}
+
 static bool print(const EvalRun *r, Err *err)
 {
     char *text;
@@ -47,15 +60,26 @@ static bool print(const EvalRun *r, Err *err)
     return true;
 }
 
+/* The hours of the parts before the one that failed are not lost with it. */
+static int fail(EvalRun *r, const Err *err)
+{
+    Err ignored;
+    eval_run_partial(r, NULL);
+    if (has_figures(r->report)) print(r, &ignored);
+    return command_fail("eval", err);
+}
+
 static int evaluate(EvalRun *r, Err *err)
 {
     if (r->options.work.threads > 0) parallel_setup(r->options.work.threads);
     interrupt_install();
-    if (!eval_run_open(r, err)) return command_fail("eval", err);
+    if (!eval_check(&r->options, err) || !eval_run_open(r, err) || !eval_images_read(r, err))
+        return command_fail("eval", err);
     bool ok = run_parts(r, err);
     eval_run_end(r);
-    if (interrupt_signal() != 0) eval_run_partial(r);
-    if (!ok || !print(r, err)) return command_fail("eval", err);
+    if (!ok) return fail(r, err);
+    if (interrupt_signal() != 0) eval_run_partial(r, NULL);
+    if (!print(r, err)) return command_fail("eval", err);
     int code = command_finish("eval");
     return interrupt_signal() != 0 && code == 0 ? interrupt_exit_code(interrupt_signal()) : code;
 }

@@ -74,7 +74,7 @@ static bool compare_precision(EvalRun *run, Json *section, const EvalThree *f, E
     eval_run_end(run);
     if (!done) return false;
     if (stopped) {
-        eval_run_partial(run);
+        eval_run_partial(run, section);
         return true;
     }
     eval_run_figure(section, "precision", of.precision, of.precision_error, n);

@@ -169,7 +169,7 @@ static bool draw_all(EvalRun *run, Draw *d, Err *err)
     eval_run_begin(run, "sample", "calls", batches * generator_calls(&d->generator));
     draw_batches(d, count);
     eval_run_end(run);
-    if (run->samples.count < count) eval_run_partial(run);
+    if (run->samples.count < count) eval_run_partial(run, json_edit(run->report, "samples"));
     return true;
 }
 
@@ -196,17 +196,25 @@ static bool draw_samples(EvalRun *run, Err *err)
     return done;
 }
 
+bool eval_images_read(EvalRun *run, Err *err)
+{
+    const EvalOptions *o = &run->options;
+    if (!o->samples) return true;
+    if (!read_samples(run, err)) return false;
+    return run->samples.count >= EVAL_FEWEST ||
+           err_set(err, ERR_DATA, "%s: %d images; figures of samples need %d at least", o->samples,
+                   run->samples.count, EVAL_FEWEST);
+}
+
 bool eval_images_open(EvalRun *run, Err *err)
 {
     const EvalOptions *o = &run->options;
-    if (run->samples.pixels) return true;
+    if (json_get(run->report, "samples")) return true;
     Json *section = eval_run_section(run, "samples");
     if (o->samples) json_set_string(section, "from", o->samples);
-    if (!(o->samples ? read_samples(run, err) : draw_samples(run, err))) return false;
+    if (!o->samples && !draw_samples(run, err)) return false;
     json_set_number(section, "images", run->samples.count);
-    if (run->samples.count >= EVAL_FEWEST || interrupt_signal() != 0) return true;
-    return err_set(err, ERR_DATA, "%s: %d images; figures of samples need %d at least",
-                   o->samples ? o->samples : "--count", run->samples.count, EVAL_FEWEST);
+    return true;
 }
 
 /* ---- halves ---- */

@@ -15,6 +15,8 @@
 
 static const double COPY = 1 / 3.0, QUANTILE = 0.01;
 
+/* Of fewer held-out images one in a hundred is the least of them, which says nothing. */
+enum { FEWEST_OF_QUANTILE = 100 };
 enum { LISTED = 8, PAIRS = 64, PAIR_COLUMNS = 16, HELD_OUT = 1000 };
 
 /* Images and their neighbours among the training images. */
@@ -51,7 +53,6 @@ static bool judge(Judged *j, EvalRun *run, const Dataset *set, const char *verb,
                                run->source.config.data.flip, eval_run_goes_on, run, err);
     eval_run_end(run);
     for (int i = 0; done && i < j->count; i++) j->ratios[i] = ratio_of(&j->found[i]);
-    if (j->count < set->count) eval_run_partial(run);
     return done;
 }
 
@@ -83,7 +84,7 @@ static void set_share(Json *section, const char *key, const Judged *j, double th
     int below = 0, n = j->count;
     for (int i = 0; i < n; i++) below += j->ratios[i] < threshold;
     double share = n > 0 ? (double)below / n : (double)NAN;
-    eval_run_figure(section, key, share, sqrt(share * (1 - share) / (n - 1)), n);
+    eval_run_figure(section, key, share, moments_share_error(share, n), n);
 }
 
 static int ascending(const void *a, const void *b)
@@ -206,14 +207,15 @@ static bool report(EvalRun *run, const Judged *samples, const Judged *new, doubl
         ratio = ratios(new);
         set_moments(section, "ratio_of_held_out", &ratio);
     }
-    set_share(section, "share_below_one_third", samples, COPY);
-    if (new) {
+    set_share(section, "share_of_ratios_below_one_third", samples, COPY);
+    if (new) set_share(section, "share_of_held_out_below_one_third", new, COPY);
+    if (new &&new->count >= FEWEST_OF_QUANTILE) {
         double threshold = quantile(new);
-        set_share(section, "share_below_of_held_out", new, COPY);
-        json_set_number(section, "ratio_of_1_in_100_held_out", threshold);
-        set_share(section, "share_below_that", samples, threshold);
+        eval_run_figure(section, "threshold_1_in_100_held_out", threshold, (double)NAN, new->count);
+        set_share(section, "share_of_ratios_below_threshold", samples, threshold);
     }
     json_set_number(section, "seconds", seconds);
+    if (interrupt_signal() != 0) eval_run_partial(run, section);
     return report_pairs(run, section, samples, err);
 }
 

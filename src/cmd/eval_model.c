@@ -64,7 +64,7 @@ static void report_nll(EvalRun *run, const Likelihood *l, const LikelihoodOption
     json_set_bool(section, "clip", options->clip);
     json_set_number(section, "seconds", l->seconds);
     json_set_number(section, "network_seconds", l->network_seconds);
-    if (l->partial) eval_run_partial(run);
+    if (l->partial) eval_run_partial(run, section);
 }
 
 bool eval_nll(EvalRun *run, Err *err)
@@ -130,7 +130,7 @@ static void report_loss(EvalRun *run, const LossMeasured *l, const LossOptions *
         json_add(rows, row);
     }
     json_set(section, "by_t", rows);
-    if (l->partial) eval_run_partial(run);
+    if (l->partial) eval_run_partial(run, section);
 }
 
 bool eval_loss(EvalRun *run, Err *err)

@@ -123,7 +123,7 @@ static const Option options[] = {
      AT(images),
      .min = 2,
      .max = 1 << 24,
-     .help = "at most so many of them (default: 1000)"},
+     .help = "with --nll, --loss: at most so many of them (default: 1000)"},
     {.name = "seed",
      .letter = 's',
      .argument = "S",
@@ -181,9 +181,35 @@ static bool is_alone(const EvalOptions *o, Err *err)
     return false;
 }
 
+/* Options without an effect. */
+static bool is_idle(const EvalOptions *o, Err *err)
+{
+    const struct {
+        bool given;
+        const char *name;
+    } of_model[] = {{o->model.path, "model"}, {o->model.ema >= 0, "ema"}, {o->model.raw, "raw"},
+                    {o->data, "data"},        {o->part >= 0, "part"},     {o->batch > 0, "batch"}};
+    for (size_t i = 0; i < sizeof of_model / sizeof *of_model; i++)
+        if (of_model[i].given && !eval_options_model(o))
+            return !err_set(err, ERR_USAGE,
+                            "--%s is of a model, and figures of --features need none; leave it out",
+                            of_model[i].name);
+    if (o->images > 0 && !o->nll && !o->loss)
+        return !err_set(err, ERR_USAGE,
+                        "--images %d says how many images --nll and --loss look at; figures of "
+                        "samples take as many as there are samples: leave it out",
+                        o->images);
+    if (o->batch > 0 && eval_options_model(o) && !o->nll && !o->loss && o->count == 0)
+        return !err_set(err, ERR_USAGE,
+                        "--batch %d is of the network, which --nll, --loss and --count ask; leave "
+                        "it out",
+                        o->batch);
+    return false;
+}
+
 static bool check(const EvalOptions *o, Err *err)
 {
-    if (is_alone(o, err)) return false;
+    if (is_alone(o, err) || is_idle(o, err)) return false;
     if (o->full && o->budget > 0)
         return err_set(err, ERR_USAGE,
                        "--full calls the network for each t, --budget %d so many times; give one "
@@ -199,13 +225,15 @@ static bool check(const EvalOptions *o, Err *err)
 
 bool eval_options_parse(EvalOptions *o, bool *help, int argc, char **argv, Err *err)
 {
-    *o = (EvalOptions){.model.ema = MODEL_FIRST_EMA, .sampler = -1, .guidance = 1};
+    *o = (EvalOptions){.model.ema = MODEL_FIRST_EMA, .part = -1, .sampler = -1, .guidance = 1};
     if (!options_parse(o, help, &eval_options_table, argc, argv, err) || *help) return *help;
     bool of_model = o->nll || o->full || o->budget > 0 || o->csv || o->loss || o->oracle;
     bool of_samples = eval_options_samples(o) || o->memorised || o->sampler >= 0 || o->steps > 0 ||
                       o->pairs || o->features || o->reference_features;
     if (!of_model && !of_samples && !o->train_features) o->nll = o->loss = true;
-    return check(o, err);
+    if (!check(o, err)) return false;
+    if (o->part < 0) o->part = PART_HELD_OUT;
+    return true;
 }
 
 bool eval_options_samples(const EvalOptions *o)

@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* Bytes of a cell; columns of a table; where what follows a name begins; digits after the point. */
-enum { CELL = 64, MAX_COLUMNS = 16, NAME = 34, MOST_DIGITS = 7 };
+enum { CELL = 64, MAX_COLUMNS = 16, NAME = 36, MOST_DIGITS = 7 };
 
 /* "sliced_wasserstein" as "sliced wasserstein". */
 static const char *label(char out[CELL], const char *key)

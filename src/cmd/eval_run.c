@@ -108,8 +108,9 @@ static void describe_model(EvalRun *run)
     json_set_string(r, "part", part_name(run));
 }
 
-void eval_run_partial(EvalRun *run)
+void eval_run_partial(EvalRun *run, Json *section)
 {
+    if (section) json_set_bool(section, "partial", true);
     json_set_bool(run->report, "partial", true);
 }
 

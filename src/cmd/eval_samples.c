@@ -42,7 +42,7 @@ static void report_patches(EvalRun *run, const SlicedWasserstein *of,
                         floor->images);
     json_set_number(section, "patches_per_image", of->patches);
     report_levels(section, of, floor);
-    if (of->partial || floor->partial || floor->levels == 0) eval_run_partial(run);
+    if (of->partial || floor->partial || floor->levels == 0) eval_run_partial(run, section);
 }
 
 static bool compare_patches(EvalRun *run, const Dataset *samples, const Dataset *reference,
@@ -103,7 +103,7 @@ static bool compare_by_classifier(EvalRun *run, const Dataset *const sets[3], Er
                     classifier_accuracy_error(&classifier.info), classifier.info.test_images);
     bool done = ask_classifier(&f, &stopped, run, &classifier, sets, err);
     classifier_release(&classifier);
-    if (done && stopped) eval_run_partial(run);
+    if (done && stopped) eval_run_partial(run, section);
     done = done && (stopped || eval_features_compare(run, section, &f, err));
     eval_three_release(&f);
     return done;

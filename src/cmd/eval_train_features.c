@@ -50,15 +50,32 @@ static bool open_test(Dataset *test, Dataset *train, const DataConfig *data, uin
                         err);
 }
 
+/* Whoever trained without labels is not told of data.labels where it is only those that lack; of
+ * idx, whose labels are a file, it is told which. */
+static bool explain(Err *err, const Config *c)
+{
+    const ModelConfig *m = &c->model;
+    Dataset set;
+    Err ignored;
+    if (err->kind != ERR_DATA || c->data.labels || c->data.format == DATA_IDX ||
+        !dataset_open(&set, &c->data, DATASET_TRAIN, m->height, m->width, m->channels, &ignored))
+        return false;
+    dataset_release(&set);
+    return err_set(err, ERR_DATA,
+                   "--train-features: %s holds no labels, and a classifier learns nothing else; "
+                   "--features compares features that another network made",
+                   c->data.path);
+}
+
 static bool open_images(Datasets *sets, const Config *c, Err *err)
 {
     const ModelConfig *m = &c->model;
     DataConfig data = c->data;
     data.labels = true;
     *sets = (Datasets){0};
-    if (dataset_open(&sets->train, &data, DATASET_TRAIN, m->height, m->width, m->channels, err) &&
-        open_test(&sets->validation, &sets->train, &data, c->train.seed, err))
-        return true;
+    if (!dataset_open(&sets->train, &data, DATASET_TRAIN, m->height, m->width, m->channels, err))
+        return explain(err, c);
+    if (open_test(&sets->validation, &sets->train, &data, c->train.seed, err)) return true;
     datasets_release(sets);
     return false;
 }
@@ -88,6 +105,7 @@ static void report(EvalRun *run, const Classifier *c, const char *kept, double s
     json_set_number(section, "seconds", seconds);
     eval_run_figure(section, "test_accuracy", c->info.test_accuracy,
                     classifier_accuracy_error(&c->info), c->info.test_images);
+    if (!kept) eval_run_partial(run, section);
 }
 
 static bool train(Classifier *c, EvalRun *run, const Dataset *set, Err *err)

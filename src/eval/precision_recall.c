@@ -8,6 +8,7 @@
 
 #include "base/gemm.h"
 #include "base/memory.h"
+#include "base/moments.h"
 #include "base/whole.h"
 
 #include <assert.h>
@@ -153,11 +154,6 @@ static bool count_inside(Work *w, int *count, const Features *f, const Features 
     return true;
 }
 
-static double share_error(double share, int count)
-{
-    return sqrt(share * (1 - share) / (count - 1));
-}
-
 bool precision_recall(PrecisionRecall *out, bool *stopped, const Features *samples,
                       const Features *reference, bool (*progress)(void *context, long done),
                       void *context, Err *err)
@@ -180,7 +176,7 @@ bool precision_recall(PrecisionRecall *out, bool *stopped, const Features *sampl
     if (*stopped) return true;
     *out = (PrecisionRecall){.precision = (double)precise / samples->count,
                              .recall = (double)recalled / reference->count};
-    out->precision_error = share_error(out->precision, samples->count);
-    out->recall_error = share_error(out->recall, reference->count);
+    out->precision_error = moments_share_error(out->precision, samples->count);
+    out->recall_error = moments_share_error(out->recall, reference->count);
     return true;
 }

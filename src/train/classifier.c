@@ -5,6 +5,7 @@
  */
 #include "train/classifier.h"
 
+#include "base/moments.h"
 #include "base/whole.h"
 #include "data/loader.h"
 #include "data/pixels.h"
@@ -217,8 +218,7 @@ bool classifier_test(Classifier *c, const Dataset *set, Err *err)
 
 double classifier_accuracy_error(const ClassifierInfo *info)
 {
-    double p = info->test_accuracy;
-    return info->test_images < 2 ? (double)NAN : sqrt(p * (1 - p) / (info->test_images - 1));
+    return moments_share_error(info->test_accuracy, info->test_images);
 }
 
 int classifier_features(float *out, Classifier *c, const Dataset *set,

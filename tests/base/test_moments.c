@@ -52,6 +52,16 @@ static void nan_stays(void **state)
     assert_true(isnan(m.mean) && isnan(moments_variance(&m)) && isnan(moments_error(&m)));
 }
 
+/* Of none in 9, p = 1/20; the mean and the deviation of Beta(1/2, 19/2) besides. */
+static void a_share_has_an_error(void **state)
+{
+    (void)state;
+    assert_close(moments_share_error(0, 9), sqrt(0.05 * 0.95 / 11), 1e-15);
+    assert_close(moments_share_error(1, 9), moments_share_error(0, 9), 1e-15);
+    assert_close(moments_share_error(0.3, 1000000), sqrt(0.21e-6), 1e-9);
+    assert_true(isnan(moments_share_error((double)NAN, 0)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -59,6 +69,7 @@ int main(void)
         cmocka_unit_test(a_large_mean_costs_no_digits),
         cmocka_unit_test(too_few_are_not_a_number),
         cmocka_unit_test(nan_stays),
+        cmocka_unit_test(a_share_has_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -77,7 +77,7 @@ value_of() { # KEY [value|standard_error|images]
         [ "$(value_of bits_per_dimension images <report)" -eq ${part#*:} ]
         grep -q '"training_images": 30,' report
         # the samples are all 40, and 10 of them no training images
-        awk -v share="$(value_of share_below_one_third <report)" \
+        awk -v share="$(value_of share_of_ratios_below_one_third <report)" \
             'BEGIN { exit !(share >= 0.75 && share < 0.95) }'
     done
     refuses 2 "no test part" "--part held-out" -- eval -m runs/fraction --nll --part test
@@ -91,7 +91,7 @@ value_of() { # KEY [value|standard_error|images]
     grep -q '"part": "test"' report
     grep -q '"training_images": 7500,' report
     [ "$(value_of bits_per_dimension images <report)" -eq 1000 ]
-    [ "$(value_of share_below_of_held_out images <report)" -eq 1000 ]
+    [ "$(value_of share_of_held_out_below_one_third images <report)" -eq 1000 ]
 }
 
 @test "a batch that is larger than what the figures take at once" {

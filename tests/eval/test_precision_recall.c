@@ -1,5 +1,6 @@
 #include "eval/precision_recall.h"
 
+#include "base/moments.h"
 #include "base/parallel.h"
 #include "support.h"
 
@@ -81,8 +82,8 @@ static void shares_are_those_of_brute_force(void **state)
         PrecisionRecall p = measure(&samples, &reference);
         assert_close(p.precision, share(&samples, &reference), 1e-12);
         assert_close(p.recall, share(&reference, &samples), 1e-12);
-        assert_close(p.precision_error, sqrt(p.precision * (1 - p.precision) / (c[0] - 1)), 1e-12);
-        assert_close(p.recall_error, sqrt(p.recall * (1 - p.recall) / (c[1] - 1)), 1e-12);
+        assert_close(p.precision_error, moments_share_error(p.precision, c[0]), 1e-12);
+        assert_close(p.recall_error, moments_share_error(p.recall, c[1]), 1e-12);
         features_release(&samples), features_release(&reference);
     }
 }
