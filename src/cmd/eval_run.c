@@ -76,6 +76,26 @@ static bool open_sets(EvalRun *run, Err *err)
     return datasets_open(&run->sets, c, err) && (!test || datasets_open_test(&run->sets, c, err));
 }
 
+/* The model's size is not to be changed here, and resized images would be judged as such: of
+ * --data that only has another size, no key of a config is the remedy. */
+static bool explain_size(const EvalRun *run, Err *err)
+{
+    const Config *c = &run->source.config;
+    DataConfig resized = c->data;
+    Dataset set;
+    Err ignored;
+    resized.fit = FIT_RESIZE;
+    if (!run->options.data || err->kind != ERR_DATA || c->data.fit == FIT_RESIZE ||
+        !dataset_open(&set, &resized, DATASET_TRAIN, c->model.height, c->model.width,
+                      c->model.channels, &ignored))
+        return false;
+    dataset_release(&set);
+    return err_set(err, ERR_DATA,
+                   "--data %s: its images are not of %d x %d pixels, as the model's are; give data "
+                   "of that size",
+                   run->options.data, c->model.height, c->model.width);
+}
+
 static bool open_data(EvalRun *run, Err *err)
 {
     const EvalOptions *o = &run->options;
@@ -85,7 +105,8 @@ static bool open_data(EvalRun *run, Err *err)
                        "%s does not say what it was trained on; --data PATH does, and a run's own "
                        "checkpoint says it too",
                        run->source.folder);
-    if (!choose_data(c, o, err) || !open_sets(run, err)) return false;
+    if (!choose_data(c, o, err)) return false;
+    if (!open_sets(run, err)) return explain_size(run, err);
     run->images = o->part == PART_TRAIN ? &run->sets.train : &run->sets.validation;
     return true;
 }

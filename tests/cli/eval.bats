@@ -84,6 +84,10 @@ value_of() { # KEY [value|standard_error|images]
     train --out runs/whole "${npy[@]}"
     refuses 2 "no test part" "--part train" "data.validation = 0.05" -- eval -m runs/whole --nll
     "$DDPM" eval -m runs/whole --nll --budget 2 --part train --quiet
+    "$DDPM" train --config tiny.json --set model.image_size=16 --out runs/large --quiet \
+        --set 'model.attention_resolutions=[]' --set train.steps=1
+    "$DDPM" sample -m runs/large -n 4 -o large.npy --quiet
+    refuses 3 "--data large.npy" "not of 8 x 8" -- eval -m runs/whole --part train --data large.npy
 
     train --out runs/shapes --set data.validation=0.25
     "$DDPM" eval -m runs/shapes --quiet --json --nll --budget 2 --images 2000 --samples data.npy \
