@@ -1,5 +1,7 @@
 /*
- * The samples that `ddpm eval` judges, and as many of the data's images to compare them with.
+ * The samples that `ddpm eval` judges, and as many of the data's images to compare them with. All
+ * are held in memory, as bytes, and so are features of them, as floats: these grow with the number
+ * of images; what the figures take besides is in blocks of a fixed size or stated with them.
  */
 #ifndef DDPM_CMD_EVAL_IMAGES_H
 #define DDPM_CMD_EVAL_IMAGES_H
