@@ -89,3 +89,22 @@ END
         [ -e "$path" ]
     done
 }
+
+@test "README names every key that a report of ddpm eval has" {
+    cd "$FOLDER/work"
+    "$DDPM" train --config "$ROOT/configs/shapes.json" --quiet --out run --set train.steps=2 \
+        --set model.base_channels=16 --set train.sample_every=0 --set data.labels=true \
+        --set model.num_classes=9
+    "$DDPM" eval -m run --train-features --json --quiet >classifier.json 3>&- &
+    trained=$!
+    "$DDPM" eval -m run --images 4 --budget 3 --nll --loss --oracle --json --quiet >model.json
+    kill -INT $trained 2>/dev/null || true
+    wait $trained || [ $? -eq 130 ]
+    "$DDPM" eval -m run -n 12 --steps 2 --memorised --pairs pairs.png --json --quiet >samples.json
+    grep -ohE '"[a-zA-Z_0-9]+":' model.json samples.json classifier.json | tr -d '":' | sort -u >keys
+    [ "$(wc -l <keys)" -gt 30 ]
+    while read -r key; do
+        echo "$key"
+        grep -qE "[\`\"]${key%_floor}[\`\"]" "$ROOT/README.md"
+    done <keys
+}
