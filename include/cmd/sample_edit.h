@@ -24,10 +24,9 @@ typedef struct {
 } SampleEdit;
 
 /* Put into `sampler`, which is what the other options and the config say, what an option of this
- * file needs instead where nothing else was asked for. ERR_USAGE for a model it cannot work with.
- */
-bool sample_edit_sampler(SamplerConfig *sampler, const SampleOptions *options, const Config *config,
-                         Err *err);
+ * file needs instead where nothing else was asked for. */
+void sample_edit_sampler(SamplerConfig *sampler, const SampleOptions *options,
+                         const Config *config);
 
 /* How many images are drawn where --count is not given, by a config that says `count`. */
 int sample_edit_count(const SampleOptions *options, int count);
@@ -36,9 +35,10 @@ int sample_edit_count(const SampleOptions *options, int count);
 bool sample_edit_open(SampleEdit *edit, const SampleOptions *options, const Config *config,
                       Err *err);
 
-/* Ready for `count` images in batches of at most `batch`; `generator` is initialised and outlives
- * the edit. */
-bool sample_edit_prepare(SampleEdit *edit, Generator *generator, int count, int batch, Err *err);
+/* Ready for `count` images in batches of at most `batch`; `generator` is initialised, of the chain
+ * of `diffusion`, and outlives the edit. ERR_USAGE for an inversion up to alpha-bar 0. */
+bool sample_edit_prepare(SampleEdit *edit, Generator *generator, const DiffusionConfig *diffusion,
+                         int count, int batch, Err *err);
 
 /* Network calls before the first batch, and of each. */
 int64_t sample_edit_calls_before(SampleEdit *edit);

@@ -12,6 +12,10 @@
  * least one. Not during a batch. */
 void edit_start(Generator *g, double strength);
 
+/* Alpha-bar at the entry that edit_start (or else the chain) has the walk begin at. Not during a
+ * batch. */
+double edit_alpha_bar(Generator *g);
+
 /* Where a walk begins that is to end near `x_0` [size] (SDEdit, Meng et al. 2022, algorithm 1): for
  * images first_image .. first_image + n - 1 of the run x_t [n, size] ~ q(x_t | x_0) at the entry
  * that edit_start chose. The noise is what would otherwise be x_T (sampler_draw_x_T). */

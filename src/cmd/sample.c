@@ -119,8 +119,8 @@ static bool choose(Sample *s, Err *err)
         !open_source(s, err))
         return false;
     choose_sampler(s);
-    return sample_edit_sampler(&s->sampler, &s->options, &s->source.config, err) &&
-           source_check_outputs(&s->source, s->sampler.learned_variance, err) &&
+    sample_edit_sampler(&s->sampler, &s->options, &s->source.config);
+    return source_check_outputs(&s->source, s->sampler.learned_variance, err) &&
            check_variance(s, err) && sampler_check(&s->sampler, &s->source.config.diffusion, err) &&
            sample_classes_choose(&s->classes, &s->options, &s->source.config, err) &&
            choose_output(s, err) &&
@@ -180,7 +180,8 @@ static bool load(Sample *s, Err *err)
            (s->options.oracle ? sample_oracle_load(&s->oracle, &s->generator, &s->source.config,
                                                    &s->sampler, s->batch, err)
                               : load_network(s, err)) &&
-           sample_edit_prepare(&s->edit, &s->generator, s->output.count, s->batch, err) &&
+           sample_edit_prepare(&s->edit, &s->generator, &s->source.config.diffusion,
+                               s->output.count, s->batch, err) &&
            sample_film_open(&s->film, &s->options, &s->output, &s->generator, err);
 }
 

@@ -50,22 +50,14 @@ static void change_sampler(SamplerConfig *sampler, SamplerKind kind, const Sampl
     if (o->steps == 0) sampler->steps = config_sample_steps(config, kind);
 }
 
-bool sample_edit_sampler(SamplerConfig *sampler, const SampleOptions *o, const Config *config,
-                         Err *err)
+void sample_edit_sampler(SamplerConfig *sampler, const SampleOptions *o, const Config *config)
 {
     if (inverts(o)) change_sampler(sampler, SAMPLER_DDIM, o, config);
-    if (inverts(o) && strength_of(o) == 1.0 && schedule_ends_at_zero(&config->diffusion))
-        return err_set(err, ERR_USAGE,
-                       "%s: the model's schedule %s ends at alpha-bar 0, where x_T holds nothing "
-                       "of an image",
-                       o->encode ? "--encode" : "--by inversion",
-                       schedule_names[config->diffusion.schedule]);
     if (o->inpaint && sampler->kind != SAMPLER_DDIM) {
         change_sampler(sampler, SAMPLER_DDPM, o, config);
         if (o->steps == 0 && sampler->steps > INPAINT_STEPS) sampler->steps = INPAINT_STEPS;
     }
     sampler->shared_noise = o->interpolate[0] != NULL;
-    return true;
 }
 
 int sample_edit_count(const SampleOptions *options, int count)
@@ -144,13 +136,31 @@ bool sample_edit_open(SampleEdit *edit, const SampleOptions *o, const Config *co
            (edit->kind != EDIT_INPAINT || open_inpainting(edit, size, config, err));
 }
 
-bool sample_edit_prepare(SampleEdit *edit, Generator *generator, int count, int batch, Err *err)
+/* Asked of the entry where the walk begins: a strength below 1 may round to all of them, and a
+ * spacing may leave the last one out. */
+static bool check_inversion(const SampleEdit *edit, const DiffusionConfig *diffusion, Err *err)
+{
+    const SampleOptions *o = edit->options;
+    char origin[SCHEDULE_ORIGIN];
+    if (!inverts(o) || edit_alpha_bar(edit->generator) > 0.0) return true;
+    schedule_origin(origin, diffusion);
+    return err_set(err, ERR_USAGE,
+                   "%s would begin at t = %d, where the model's %s ends at alpha-bar 0 and x_T "
+                   "holds nothing of an image; %s",
+                   o->encode ? "--encode" : "--by inversion", diffusion->timesteps, origin,
+                   o->encode ? "--spacing leading with fewer --steps begins below it"
+                             : "lower --strength, or interpolate by noise");
+}
+
+bool sample_edit_prepare(SampleEdit *edit, Generator *generator, const DiffusionConfig *diffusion,
+                         int count, int batch, Err *err)
 {
     size_t size = generator->size;
     edit->generator = generator;
     edit->count = count;
     if (edit->kind == EDIT_NONE || edit->kind == EDIT_INPAINT) return true;
     edit_start(generator, strength_of(edit->options));
+    if (!check_inversion(edit, diffusion, err)) return false;
     edit->ends = memory_new(2 * size, sizeof *edit->ends, "images with noise", err);
     edit->x_t = memory_new((size_t)batch * size, sizeof *edit->x_t, "images with noise", err);
     return edit->ends && edit->x_t;

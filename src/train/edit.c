@@ -12,12 +12,17 @@ void edit_start(Generator *g, double strength)
     g->config.start = start > 0 ? start : 1;
 }
 
-void edit_diffuse(float *x_t, Generator *g, const float *x_0, uint32_t first_image, int n)
+double edit_alpha_bar(Generator *g)
 {
     int entries;
     const int *timesteps = generator_timesteps(g, &entries);
     int start = g->config.start > 0 ? g->config.start : entries;
-    double alpha_bar = g->schedule.alpha_bar[timesteps[start - 1] - 1];
+    return g->schedule.alpha_bar[timesteps[start - 1] - 1];
+}
+
+void edit_diffuse(float *x_t, Generator *g, const float *x_0, uint32_t first_image, int n)
+{
+    double alpha_bar = edit_alpha_bar(g);
     sampler_draw_x_T(x_t, n, g->size, g->config.seed, first_image);
     for (int i = 0; i < n; i++) {
         float *x = x_t + (size_t)i * g->size;

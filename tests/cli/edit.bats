@@ -312,9 +312,15 @@ under_mask() { # FILE CONDITION [white]
     refuses 2 "--encode and --interpolate" -- sample --encode "$a" --interpolate "$a" "$a" -o x.npy
     refuses 2 "--refine" "--encode" -- sample --refine 3 -o x.npy
     refuses 3 "--encode" "none.png" -- sample --encode none.png -o x.npy
-    train --set diffusion.schedule=jsd --set diffusion.prediction=v --set train.steps=2 --out jsd
+    train --set diffusion.schedule=jsd --set diffusion.prediction=v --set train.steps=4 --out jsd
     refuses 2 "--encode" "jsd" "alpha-bar 0" -- sample --model jsd --encode "$a" -o x.npy
+    train --set diffusion.zero_terminal_snr=true --set diffusion.prediction=v \
+        --set train.steps=4 --out zx
+    refuses 2 "--encode" "schedule = linear with diffusion.zero_terminal_snr" "alpha-bar 0" -- \
+        sample --model zx --encode "$a" -o x.npy
     [ ! -e x.npy ]
+    # steps that leave the last t out begin below it
+    sample --model zx --encode "$a" --spacing leading --steps 10 -o x.npy
 }
 
 @test "--interpolate by inversion: the ends are the images, what is between is neither" {
@@ -340,6 +346,21 @@ under_mask() { # FILE CONDITION [white]
     sample --interpolate "$a" "$a" --by inversion -n 3 -o out.npy
     image_of out.npy 1 >out.1
     less "$(difference out.1 given.0)" 1
+}
+
+@test "--interpolate by inversion: not up to alpha-bar 0, be it by rounding" {
+    train --set diffusion.zero_terminal_snr=true --set diffusion.prediction=v \
+        --set train.steps=4 --out zx
+    local strength ways=(sample --model zx --interpolate "$a" "$a" --by inversion)
+    for strength in 1 0.98 0.976; do
+        refuses 2 "--by inversion" "diffusion.zero_terminal_snr ends at alpha-bar 0" \
+            "lower --strength" -- "${ways[@]}" --strength $strength -o x.png
+    done
+    # with fewer steps the same strength is more of them: round(0.9 * 5) = 5
+    refuses 2 "alpha-bar 0" -- "${ways[@]}" --strength 0.9 --steps 5 -o x.png
+    [ ! -e x.png ]
+    "$DDPM" "${ways[@]}" --strength 0.97 -o x.png 2>said
+    grep -q ", 19 steps" said
 }
 
 @test "--interpolate by noise: the same noise for all, by every sampler" {
