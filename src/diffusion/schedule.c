@@ -131,6 +131,22 @@ static bool check_end(double alpha_bar, const DiffusionConfig *c, Err *err)
                    origin);
 }
 
+/* Given betas are to blame one by one: that of t where it is what takes all. */
+static bool vanishes(const DiffusionConfig *c, int i, double alpha_bar, Err *err)
+{
+    char origin[SCHEDULE_ORIGIN];
+    const char *what = c->betas_count > 0 ? "the betas" : "diffusion.beta_end";
+    schedule_origin(origin, c);
+    if (c->betas_count > 0 && c->betas[i] == 1.0)
+        return err_set(err, ERR_USAGE,
+                       "%s reaches alpha-bar %g at t = %d of %d, by diffusion.betas[%d] = 1; lower "
+                       "that one: only the last may be 1",
+                       origin, alpha_bar, i + 1, c->timesteps, i);
+    return err_set(err, ERR_USAGE,
+                   "%s reaches alpha-bar %g at t = %d of %d; lower %s or diffusion.timesteps",
+                   origin, alpha_bar, i + 1, c->timesteps, what);
+}
+
 /* Alpha-bar must fall at every step, not vanish before T, nor at T where epsilon is predicted. */
 static bool check_alpha_bars(const DiffusionConfig *c, Err *err)
 {
@@ -146,11 +162,7 @@ static bool check_alpha_bars(const DiffusionConfig *c, Err *err)
                            "%s has beta = %g at t = %d, too small to lower alpha-bar; raise %s",
                            origin, beta, i + 1, c->betas_count > 0 ? "it" : "diffusion.beta_start");
         if (alpha_bar < DBL_MIN && !(alpha_bar == 0.0 && i == c->timesteps - 1))
-            return err_set(err, ERR_USAGE,
-                           "%s reaches alpha-bar %g at t = %d of %d; lower %s or "
-                           "diffusion.timesteps",
-                           origin, alpha_bar, i + 1, c->timesteps,
-                           c->betas_count > 0 ? "the betas" : "diffusion.beta_end");
+            return vanishes(c, i, alpha_bar, err);
     }
     return check_end(alpha_bar, c, err);
 }

@@ -38,6 +38,9 @@ setup() {
     refuses 2 "diffusion.betas has 2 numbers" "diffusion.timesteps is 20" -- \
         train --config tiny.json --set 'diffusion.betas=[0.1, 0.2]'
     refuses 2 "diffusion.betas[1] = 2" -- train --config tiny.json --set 'diffusion.betas=[0.1, 2]'
+    refuses 2 "diffusion.betas[1] = 1; lower that one" -- train --config tiny.json \
+        --set 'diffusion.betas=[0.1,1,0.5]' --set diffusion.timesteps=3 \
+        --set diffusion.prediction=v
     refuses 2 "zero_terminal_snr ends at alpha-bar 0" "epsilon" -- \
         train --config tiny.json --set diffusion.zero_terminal_snr=true
     refuses 2 "signal-to-noise ratio" "not be trained" -- \

@@ -284,7 +284,8 @@ static void betas_given_are_the_chain(void **state)
     config.betas[999] = (double)NAN;
     refused(config, "diffusion.betas[999] = nan");
     config.betas[999] = 0.02, config.betas[3] = 1;
-    refused(config, "diffusion.betas reaches alpha-bar 0 at t = 4");
+    refused(config,
+            "diffusion.betas reaches alpha-bar 0 at t = 4 of 1000, by diffusion.betas[3] = 1;");
     config.betas[3] = 1e-18;
     refused(config, "diffusion.betas has beta = 1e-18 at t = 4");
     config.betas_count = 999;
