@@ -28,6 +28,9 @@ typedef struct {
     int jumps;           /* done at that level */
 } Inpaint;
 
+/* j of a walk of `entries`: jump_length, or what there is room for. */
+int inpaint_jump(int entries, int jump_length);
+
 /* How often the network is called to walk `entries`. jump_length, resample >= 1. */
 int64_t inpaint_calls(int entries, int jump_length, int resample);
 

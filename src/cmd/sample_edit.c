@@ -210,7 +210,8 @@ void sample_edit_describe(Provenance *how, const SampleEdit *edit)
     }
     add_crc32(how, "Inpaint CRC-32", edit->x_0, bytes);
     add_crc32(how, "Mask CRC-32", edit->fill, size);
-    provenance_add(how, "Jump length", "%d", edit->inpainting.jump_length);
+    provenance_add(how, "Jump length", "%d",
+                   inpaint_jump(generator_steps(edit->generator), edit->inpainting.jump_length));
     provenance_add(how, "Resample", "%d", edit->inpainting.resample);
 }
 

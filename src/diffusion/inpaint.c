@@ -9,14 +9,14 @@
 #include <assert.h>
 #include <math.h>
 
-static int clip_jump(int entries, int jump_length)
+int inpaint_jump(int entries, int jump_length)
 {
     return jump_length < entries ? jump_length : entries - 1;
 }
 
 int64_t inpaint_calls(int entries, int jump_length, int resample)
 {
-    int64_t jump = clip_jump(entries, jump_length);
+    int64_t jump = inpaint_jump(entries, jump_length);
     int64_t turns = jump > 0 ? (entries - 1) / jump : 0;
     return entries + turns * jump * (resample - 1);
 }
@@ -26,7 +26,7 @@ void inpaint_init(Inpaint *inpaint, Sampler *sampler, const float *x_0, const ui
 {
     assert(jump_length >= 1 && resample >= 1);
     assert(sampler->config.kind == SAMPLER_DDPM || sampler->config.kind == SAMPLER_DDIM);
-    int entries = sampler->left, jump = clip_jump(entries, jump_length);
+    int entries = sampler->left, jump = inpaint_jump(entries, jump_length);
     *inpaint = (Inpaint){sampler, x_0, fill, jump, resample, 0, 0};
     if (jump > 0) inpaint->turn = 1 + ((entries - 1) / jump - 1) * jump;
 }

@@ -56,6 +56,9 @@ static void the_walk_goes_up_and_down_as_it_says(void **state)
     }
     assert_int_equal(inpaint_calls(250, 10, 10), 250 + 9 * 240); /* the paper's */
     assert_int_equal(inpaint_calls(1, 10, 10), 1);
+    assert_int_equal(inpaint_jump(11, 10), 10);
+    assert_int_equal(inpaint_jump(10, 10), 9);
+    assert_int_equal(inpaint_jump(1, 10), 0);
 }
 
 /* ---- Gaussian data: pairs of pixels with mean m, deviation s, correlation r ---- */
