@@ -22,10 +22,10 @@ typedef struct {
     const char *noise;    /* an .npy file with x_T, or NULL */
     int count;            /* 0: not given */
     int64_t first;        /* the index of the first image; default 0 */
-    int64_t seed;         /* default 0 */
+    int64_t seed;         /* -1: not given, which is 0 */
     int sampler;          /* a SamplerKind, -1: not given */
     int steps;            /* 0: not given */
-    double eta;           /* of ddim and dpm++; default 0 */
+    double eta;           /* of ddim and dpm++; -1: not given, which is 0 */
     int variance;         /* a Variance, -1: not given */
     int spacing;          /* a Spacing; default linspace */
     int clip;             /* 1 or 0; -1: not given */

@@ -60,10 +60,10 @@ static void choose_sampler(Sample *s)
     s->sampler.kind = kind;
     s->sampler.spacing = (Spacing)o->spacing;
     s->sampler.steps = o->steps > 0 ? o->steps : config_sample_steps(c, kind);
-    s->sampler.eta = o->eta;
+    s->sampler.eta = o->eta > 0.0 ? o->eta : 0.0;
     if (o->variance >= 0) s->sampler.variance = (Variance)o->variance;
     if (o->clip >= 0) s->sampler.clip = o->clip != 0;
-    s->sampler.seed = (uint64_t)o->seed;
+    s->sampler.seed = o->seed > 0 ? (uint64_t)o->seed : 0;
 }
 
 static bool check_variance(const Sample *s, Err *err)
@@ -73,6 +73,28 @@ static bool check_variance(const Sample *s, Err *err)
                    "--variance is for the sampler ddpm, and this is %s; leave it out, or add "
                    "--sampler ddpm",
                    sampler_names[s->sampler.kind]);
+}
+
+/* sampler_check, which knows no option, takes 0 for none. */
+static bool check_eta(const Sample *s, Err *err)
+{
+    if (s->options.eta < 0.0 || sampler_takes_eta(s->sampler.kind)) return true;
+    return err_set(
+        err, ERR_USAGE,
+        "eta = %g is for the samplers ddim and dpm++, and this is %s; leave --eta out or "
+        "choose one of them",
+        s->options.eta, sampler_names[s->sampler.kind]);
+}
+
+/* The frames of --trajectory are grids, whatever the output is. */
+static bool check_columns(const Sample *s, Err *err)
+{
+    const SampleOptions *o = &s->options;
+    if (o->columns == 0 || s->output.kind == OUTPUT_GRID || o->trajectory) return true;
+    return err_set(err, ERR_USAGE,
+                   "--columns %d is of a grid, and --output %s is none; leave it out, or name a "
+                   ".png",
+                   o->columns, o->output);
 }
 
 /* Images are counted by 32 bits, as the random numbers are (base/rng.h). */
@@ -104,7 +126,7 @@ static bool choose_output(Sample *s, Err *err)
     s->output.classes = &s->classes;
     s->output.columns = o->columns;
     return sample_output_kind(&s->output.kind, o->output, o->as_float || o->encode, err) &&
-           choose_images(s, err) && sample_output_check(&s->output, err);
+           check_columns(s, err) && choose_images(s, err) && sample_output_check(&s->output, err);
 }
 
 static bool open_source(Sample *s, Err *err)
@@ -121,7 +143,8 @@ static bool choose(Sample *s, Err *err)
     choose_sampler(s);
     sample_edit_sampler(&s->sampler, &s->options, &s->source.config);
     return source_check_outputs(&s->source, s->sampler.learned_variance, err) &&
-           check_variance(s, err) && sampler_check(&s->sampler, &s->source.config.diffusion, err) &&
+           check_variance(s, err) && check_eta(s, err) &&
+           sampler_check(&s->sampler, &s->source.config.diffusion, err) &&
            sample_classes_choose(&s->classes, &s->options, &s->source.config, err) &&
            choose_output(s, err) &&
            sample_edit_open(&s->edit, &s->options, &s->source.config, err) &&

@@ -98,8 +98,9 @@ static bool check_encode(const SampleOptions *o, Err *err)
     if (o->count > 1)
         return err_set(err, ERR_USAGE, "--encode %s is one image, and --count is %d", o->encode,
                        o->count);
-    if (o->first > 0)
-        return err_set(err, ERR_USAGE, "--encode %s is of no seed; leave --first out", o->encode);
+    if (o->first > 0 || o->seed >= 0)
+        return err_set(err, ERR_USAGE, "--encode %s is of no seed; leave --%s out", o->encode,
+                       o->first > 0 ? "first" : "seed");
     return true;
 }
 

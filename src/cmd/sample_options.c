@@ -69,8 +69,8 @@ static const Option options[] = {
      .type = OPTION_NUMBER,
      AT(guidance),
      .max = 1000,
-     .help = "0: no class; 1: the class as it was learned (default); above: more of it, and less "
-             "variety (takes twice the work)"},
+     .help = "0: no class, whatever --class says; 1: the class as it was learned (default); above: "
+             "more of it, and less variety (takes twice the work)"},
     {.name = "guidance-interval",
      .argument = "A:B",
      .type = OPTION_TEXT,
@@ -170,8 +170,8 @@ static const Option options[] = {
      AT(steps),
      .min = 1,
      .max = 1 << 24,
-     .help = "denoising steps, at most the T of the model (default: sample.steps; "
-             "where that is null T for ddpm, 50 for the others)"},
+     .help = "denoising steps, at most the T of the model (default: for the config's own "
+             "sampler sample.steps; where that is null, and for others, T for ddpm, else 50)"},
     {.name = "spacing",
      .argument = "NAME",
      .type = OPTION_CHOICE,
@@ -243,6 +243,8 @@ bool sample_options_parse(SampleOptions *o, bool *help, int argc, char **argv, E
                          .variance = -1,
                          .clip = -1,
                          .strength = -1,
+                         .eta = -1,
+                         .seed = -1,
                          .fit = -1,
                          .by = -1,
                          .guidance = 1,

@@ -71,7 +71,7 @@ static const Key keys[] = {
      .names = schedule_names, .help = "how beta grows"},
     {"diffusion.betas", KEY_NUMBERS, offsetof(Config, diffusion.betas),
      offsetof(Config, diffusion.betas_count), 0, 1, KEY_ABOVE_MIN, .most = DIFFUSION_MAX_BETAS,
-     .help = "beta_1 .. beta_T given outright, in place of the schedule; []: none"},
+     .help = "beta_1 .. beta_T given outright, at most 4096, in place of the schedule; []: none"},
     {"diffusion.zero_terminal_snr", KEY_BOOL, offsetof(Config, diffusion.zero_terminal_snr),
      .help = "rescale the schedule so that alpha-bar_T is 0, and x_T holds nothing of x_0"},
     {"diffusion.beta_start", KEY_NUMBER, offsetof(Config, diffusion.beta_start), .min = 0, .max = 1,

@@ -230,6 +230,8 @@ under_mask() { # FILE CONDITION [white]
     sample --inpaint "$a" --mask mask.bmp --sampler ddim --steps 5 -o ten.npy
     sample --inpaint "$a" --mask mask.bmp --sampler ddim --steps 5 --jump-length 4 -o four.npy
     cmp ten.npy four.npy
+    sample --inpaint "$a" --mask mask.bmp --sampler ddim --steps 5 -n 1 -o ten.png
+    "$DDPM" info ten.png | grep -q "^Jump length  *4$"
 }
 
 @test "--inpaint: as many calls as it takes, with --noise, and told by the PNG" {
@@ -297,7 +299,7 @@ under_mask() { # FILE CONDITION [white]
     "$DDPM" sample --encode "$a" --refine 3 --steps 7 -o x_T.npy 2>said
     [[ "$(head -n 1 said)" == *": 1 images by ddim, 7 steps, eta 0, seed 0" ]]
     grep -q "/21 " said
-    sample --encode "$a" --refine 3 --steps 7 --float --threads 1 --seed 5 -o again.npy
+    sample --encode "$a" --refine 3 --steps 7 --float --threads 1 -o again.npy
     cmp x_T.npy again.npy
 }
 
@@ -307,6 +309,8 @@ under_mask() { # FILE CONDITION [white]
     refuses 2 "--encode" "--eta" -- sample --encode "$a" --eta 0.5 -o x.npy
     refuses 2 "--encode" "--count is 2" -- sample --encode "$a" -n 2 -o x.npy
     refuses 2 "--encode" "--first" -- sample --encode "$a" --first 2 -o x.npy
+    refuses 2 "--encode" "--seed" -- sample --encode "$a" --seed 0 -o x.npy
+    refuses 2 "--columns 2" "x.npy" -- sample --encode "$a" --columns 2 -o x.npy
     refuses 2 "--encode" "--noise" -- sample --encode "$a" --noise n.npy -o x.npy
     refuses 2 "--strength" -- sample --encode "$a" --strength 0.5 -o x.npy
     refuses 2 "--encode and --interpolate" -- sample --encode "$a" --interpolate "$a" "$a" -o x.npy

@@ -209,6 +209,30 @@ labels_of() { # FILE COUNT
     refuses 2 "21" "20" -- sample -n 1 -o x.png --steps 21
 }
 
+@test "--eta and --columns are refused where they say nothing, be it 0" {
+    local sampler out
+    for sampler in ddpm heun; do
+        refuses 2 "eta = 0" "$sampler" -- sample --sampler $sampler --eta 0 -o x.png
+    done
+    for out in x.npy x.npz folder; do
+        refuses 2 "--columns 2" "$out" -- sample --columns 2 -o $out
+        [ ! -e $out ]
+    done
+    sample -n 1 --sampler ddim --steps 2 -o default.npy
+    sample -n 1 --sampler ddim --steps 2 --eta 0 --seed 0 -o zero.npy
+    cmp default.npy zero.npy
+}
+
+@test "--clip: where the config does not" {
+    train --set sample.clip=false --set train.sample_every=0 --out unclipped
+    sample -n 2 -o clipped.npy --float
+    sample --model unclipped -n 2 -o clip.npy --float --clip
+    cmp clipped.npy clip.npy
+    sample --model unclipped -n 2 -o unclipped.npy --float
+    run cmp -s clipped.npy unclipped.npy
+    [ "$status" -eq 1 ]
+}
+
 @test "--eta, --variance, --no-clip, --raw: each changes the images" {
     sample -n 1 -o ddim.npy --float --sampler ddim
     sample -n 1 -o ddpm.npy --float
