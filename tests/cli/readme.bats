@@ -101,7 +101,7 @@ END
     kill -INT $trained 2>/dev/null || true
     wait $trained || [ $? -eq 130 ]
     "$DDPM" eval -m run -n 12 --steps 2 --memorised --pairs pairs.png --json --quiet >samples.json
-    grep -ohE '"[a-zA-Z_0-9]+":' model.json samples.json classifier.json | tr -d '":' | sort -u >keys
+    grep -ohE '"[a-zA-Z_0-9]+":' ./*.json | tr -d '":' | sort -u >keys
     [ "$(wc -l <keys)" -gt 30 ]
     while read -r key; do
         echo "$key"
