@@ -7,9 +7,12 @@
 
 #include <stdbool.h>
 
-/* Remember them from here on instead of dying; and do not die of a reader of the output that has
- * gone. SIGHUP stays ignored where it was (nohup). */
+/* Remember them from here on instead of dying. SIGHUP stays ignored where it was (nohup). */
 void interrupt_install(void);
+
+/* Do not die of a reader of the output that has gone: the work goes on. Before the first message.
+ */
+void interrupt_outlive_readers(void);
 
 /* Remember SIGUSR1 too: it asks for what there is now, and the work goes on. */
 void interrupt_install_request(void);

@@ -20,7 +20,6 @@ void interrupt_install(void)
     struct sigaction before;
     sigaction(SIGHUP, NULL, &before);
     if (before.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, NULL); /* nohup */
-    signal(SIGPIPE, SIG_IGN); /* whoever read the progress has gone: the work goes on */
     signal(SIGXFSZ, SIG_IGN); /* a file that grows too large fails to be written, like others */
 }
 
@@ -42,6 +41,11 @@ bool interrupt_take_request(void)
     if (!requested) return false;
     requested = 0;
     return true;
+}
+
+void interrupt_outlive_readers(void)
+{
+    signal(SIGPIPE, SIG_IGN);
 }
 
 int interrupt_signal(void)

@@ -444,6 +444,7 @@ static int run_locked(Train *t, Err *err)
 
 static int start(Train *t, Err *err)
 {
+    interrupt_outlive_readers();
     if (t->options.work.threads > 0) parallel_setup(t->options.work.threads);
     if (!choose(t, err)) return command_fail("train", err);
     if (!prepare(t, err)) return command_fail("train", err);

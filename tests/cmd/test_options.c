@@ -272,7 +272,8 @@ static void sample_options(void **state)
     assert_true(parse_sample(&o, "-n 64 -o grid.png", &err));
     assert_int_equal(o.count, 64);
     assert_string_equal(o.output, "grid.png");
-    assert_true(o.seed == 0 && o.sampler == -1 && o.variance == -1 && o.spacing == 0);
+    assert_true(o.seed == -1 && o.eta == -1.0 && o.sampler == -1 && o.variance == -1 &&
+                o.spacing == 0);
     assert_true(o.clip == -1 && o.steps == 0 && o.batch == 0 && o.columns == 0 && !o.model.raw);
     assert_true(parse_sample(&o, "-o x --no-clip --sampler ddim --eta 0.5 --float --raw", &err));
     assert_int_equal(o.clip, 0);
