@@ -210,10 +210,12 @@ void json_set(Json *object, const char *key, Json *value)
     cJSON *old = object ? cJSON_GetObjectItemCaseSensitive(object, key) : NULL;
     if (old && value) {
         replace(object, old, value);
-    } else if (!object || !value || !cJSON_AddItemToObject(object, key, value)) {
-        cJSON_Delete(value);
-        if (object) object->valueint = 1;
+        return;
     }
+    if (object && value && cJSON_AddItemToObject(object, key, value)) return;
+    /* No memory for the key: without it, as who calls may still fill `value`. */
+    if (!object || !value || !cJSON_AddItemToArray(object, value)) cJSON_Delete(value);
+    if (object) object->valueint = 1;
 }
 
 void json_add(Json *list, Json *value)

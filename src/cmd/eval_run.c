@@ -137,7 +137,7 @@ void eval_run_partial(EvalRun *run, Json *section)
 
 Json *eval_run_section(EvalRun *run, const char *name)
 {
-    Json *section = json_new_object();
+    Json *section = run->report ? json_new_object() : NULL; /* json_print tells what is missing */
     json_set(run->report, name, section);
     return section;
 }

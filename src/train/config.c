@@ -311,12 +311,14 @@ bool config_read(Config *config, const char *path, Err *err)
     return good;
 }
 
-/* The value of --set: JSON, or where that fails or a string is wanted, the text itself. */
+/* The value of --set: JSON, or where that fails or a string is wanted, the text itself. NULL where
+ * there is no memory for it. */
 static Json *value_of_text(const Key *key, const char *text)
 {
     Json *json = NULL, *wrapper;
     Err err;
     bool parsed = json_parse(&json, text, strlen(text), "--set", &err);
+    if (!parsed && err.kind == ERR_FAILED) return NULL;
     bool wants_text = key->type == KEY_TEXT || key->type == KEY_CHOICE;
     bool keep =
         parsed && (!wants_text || json_type(json) == JSON_STRING || json_type(json) == JSON_NULL);
@@ -344,7 +346,9 @@ bool config_set(Config *config, const char *assignment, Err *err)
         return err_prefix(err, "--set %s", assignment);
     }
     Json *value = value_of_text(key, equals + 1);
-    bool good = key_read(config, key, json_get(value, key_leaf(key)), err);
+    const Json *leaf = value ? json_get(value, key_leaf(key)) : NULL;
+    bool good = leaf ? key_read(config, key, leaf, err)
+                     : err_set(err, ERR_FAILED, "no memory for its value");
     json_free(value);
     if (!good) return err_prefix(err, "--set %s", assignment);
     derive(config);
@@ -370,6 +374,7 @@ bool config_find(char *out, size_t size, const char *name, Err *err)
 Json *config_write(const Config *config)
 {
     Json *json = json_new_object(), *section = NULL;
+    if (!json) return NULL;
     for (size_t i = 0; i < KEYS; i++) {
         const char *path = keys[i].path;
         size_t length = section_size(path);
