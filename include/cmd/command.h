@@ -5,6 +5,7 @@
 #define DDPM_CMD_COMMAND_H
 
 #include "base/err.h"
+#include "base/json.h"
 #include "cmd/options.h"
 
 /* argv[0] is the command's name. Returns the exit code: 0, an ErrKind, 75 when out of the time that
@@ -23,6 +24,9 @@ enum { EXIT_OUT_OF_TIME = 75 };
 
 /* `ddpm COMMAND: message` on stderr, and the exit code of the error. */
 int command_fail(const char *command, const Err *err);
+
+/* Print `json`, indented, on stdout. ERR_FAILED where there was no memory to build it. */
+bool command_print_json(const Json *json, Err *err);
 
 /* Flush stdout; exit code 0, or that of a failure to write, which is reported. */
 int command_finish(const char *command);

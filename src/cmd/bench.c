@@ -13,7 +13,6 @@
 #include "cmd/progress.h"
 #include "train/trainer.h"
 
-#include <stdlib.h>
 #include <sys/resource.h>
 
 typedef struct {
@@ -147,16 +146,6 @@ static bool measure_all(Report *r, Err *err)
     return true;
 }
 
-static bool print_json(const Json *json, Err *err)
-{
-    char *text;
-    if (!json) return true;
-    if (!json_print(&text, json, JSON_INDENTED, err)) return false;
-    puts(text);
-    free(text);
-    return true;
-}
-
 int cmd_bench(int argc, char **argv)
 {
     Report r = {0};
@@ -170,7 +159,7 @@ int cmd_bench(int argc, char **argv)
     }
     if (r.options.work.threads > 0) parallel_setup(r.options.work.threads);
     bool ok = read_config(&r, &err) && describe(&r, &err) && measure_all(&r, &err) &&
-              print_json(r.json, &err);
+              (!r.json || command_print_json(r.json, &err));
     json_free(r.json);
     return ok ? command_finish("bench") : command_fail("bench", &err);
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 
 int command_fail(const char *command, const Err *err)
@@ -9,6 +10,15 @@ int command_fail(const char *command, const Err *err)
     fflush(stdout);
     fprintf(stderr, "ddpm %s: %s\n", command, err->text);
     return (int)err->kind;
+}
+
+bool command_print_json(const Json *json, Err *err)
+{
+    char *text;
+    if (!json_print(&text, json, JSON_INDENTED, err)) return false;
+    puts(text);
+    free(text);
+    return true;
 }
 
 int command_finish(const char *command)

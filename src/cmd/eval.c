@@ -49,14 +49,8 @@ static bool has_figures(const Json *report)
 
 static bool print(const EvalRun *r, Err *err)
 {
-    char *text;
-    if (!r->options.json) {
-        eval_report_print(stdout, r->report);
-        return true;
-    }
-    if (!json_print(&text, r->report, JSON_INDENTED, err)) return false;
-    puts(text);
-    free(text);
+    if (r->options.json) return command_print_json(r->report, err);
+    eval_report_print(stdout, r->report);
     return true;
 }
 

@@ -37,14 +37,10 @@ const OptionTable info_options_table = {
 
 static bool print_config(const Config *config, Err *err)
 {
-    char *text;
     Json *json = config_write(config);
-    bool good = json_print(&text, json, JSON_INDENTED, err);
+    bool good = command_print_json(json, err);
     json_free(json);
-    if (!good) return false;
-    puts(text);
-    free(text);
-    return true;
+    return good;
 }
 
 /* Networks of others may have what ours may not (`strict`, model/config.h). */

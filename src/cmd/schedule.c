@@ -66,14 +66,10 @@ static bool draw(const Show *s, Err *err)
 
 static bool print_json(const ScheduleTable *table, Err *err)
 {
-    char *text;
     Json *json = schedule_table_json(table);
-    bool ok = json_print(&text, json, JSON_INDENTED, err);
+    bool ok = command_print_json(json, err);
     json_free(json);
-    if (!ok) return false;
-    puts(text);
-    free(text);
-    return true;
+    return ok;
 }
 
 static bool print_table(const Show *s, Err *err)
