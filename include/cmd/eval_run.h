@@ -6,6 +6,7 @@
 #define DDPM_CMD_EVAL_RUN_H
 
 #include "base/json.h"
+#include "base/moments.h"
 #include "cmd/eval_options.h"
 #include "cmd/progress.h"
 #include "model/unet.h"
@@ -60,5 +61,8 @@ Json *eval_run_section(EvalRun *run, const char *name);
 
 /* {"value", "standard_error", "images"} under `key`; one that is not finite is null. */
 void eval_run_figure(Json *section, const char *key, double value, double error, int64_t images);
+
+/* The same of a mean; that of nothing is null. */
+void eval_run_moments(Json *section, const char *key, const Moments *moments);
 
 #endif

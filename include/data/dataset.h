@@ -28,6 +28,9 @@ bool dataset_allocate(Dataset *set, bool labels, const char *path, Err *err);
 /* `out` (new) = the images index [count] of `from`, in that order, with their labels. */
 bool dataset_choose(Dataset *out, const Dataset *from, const uint32_t *index, int count, Err *err);
 
+/* Of the `n` images of dataset_spread those from `first` on, each `step`-th. */
+bool dataset_choose_spread(Dataset *out, const Dataset *from, int first, int step, int n, Err *err);
+
 /* Where the images of image `index` begin. */
 uint8_t *dataset_image(const Dataset *set, int index);
 

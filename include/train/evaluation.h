@@ -1,11 +1,12 @@
 /*
  * Figures of quality while training (train.evaluate_every), of the weights of the first EMA:
  *
- *     sliced Wasserstein   of as many samples, drawn as the config's own (sample.sampler, classes
- * in turn), to held-out images (eval/sliced_wasserstein.h); beside it, where there are images
- * enough, that of held-out images to others of them, which is what samples as good as the data
- * would have bits per dimension   the bound on -log p of held-out images, from EVALUATION_BUDGET
- * network calls an image (eval/likelihood.h)
+ *  - sliced Wasserstein: of as many samples, drawn as the config's own (sample.sampler, classes in
+ *    turn), to held-out images (eval/sliced_wasserstein.h); beside it, where there are images
+ *    enough, that of held-out images to others of them, which samples as good as the data would
+ *    have;
+ *  - bits per dimension: the bound on -log p of held-out images, from EVALUATION_BUDGET network
+ *    calls an image (eval/likelihood.h).
  *
  * Each time of the same images with the same noise, patches and directions, whatever the run's seed
  * (but for the noise of samples), so that what changes is the network. Nothing that training
@@ -15,6 +16,7 @@
 #define DDPM_TRAIN_EVALUATION_H
 
 #include "base/moments.h"
+#include "eval/network.h"
 #include "eval/sliced_wasserstein.h"
 #include "train/generate.h"
 #include "train/trainer.h"
@@ -39,6 +41,9 @@ typedef struct {
     Moments bits, prior, decoder; /* the bound, its L_T and its L_0 */
     double seconds;
 } EvaluationResult;
+
+/* What is evaluated: the network of `config` with these weights, at most `rows` rows at once. */
+EvalModel evaluation_model(const Config *config, Unet *unet, const float *weights, int rows);
 
 /* For the trainer of `config`, which has passed config_check, and a set that is not empty. All stay
  * where they are. Takes the memory that is needed but for that of the figures. */

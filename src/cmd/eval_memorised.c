@@ -58,11 +58,6 @@ static bool judge(Judged *j, EvalRun *run, const Dataset *set, const char *verb,
 
 /* ---- figures ---- */
 
-static void set_moments(Json *section, const char *key, const Moments *m)
-{
-    eval_run_figure(section, key, m->count > 0 ? m->mean : (double)NAN, moments_error(m), m->count);
-}
-
 /* The root mean square difference of a byte. */
 static Moments distances(const Judged *j)
 {
@@ -197,15 +192,15 @@ static bool report(EvalRun *run, const Judged *samples, const Judged *new, doubl
     Moments distance = distances(samples), ratio = ratios(samples);
     json_set_number(section, "training_images", run->sets.train.count);
     json_set_bool(section, "mirrored_too", run->source.config.data.flip);
-    set_moments(section, "nearest_distance", &distance);
+    eval_run_moments(section, "nearest_distance", &distance);
     if (new) {
         distance = distances(new);
-        set_moments(section, "nearest_distance_of_held_out", &distance);
+        eval_run_moments(section, "nearest_distance_of_held_out", &distance);
     }
-    set_moments(section, "ratio_to_next_nearest", &ratio);
+    eval_run_moments(section, "ratio_to_next_nearest", &ratio);
     if (new) {
         ratio = ratios(new);
-        set_moments(section, "ratio_of_held_out", &ratio);
+        eval_run_moments(section, "ratio_of_held_out", &ratio);
     }
     set_share(section, "share_of_ratios_below_one_third", samples, COPY);
     if (new) set_share(section, "share_of_held_out_below_one_third", new, COPY);
@@ -226,12 +221,7 @@ static bool choose_new(Dataset *out, const EvalRun *run, Err *err)
     const Dataset *set = &run->sets.validation;
     int wanted = run->samples.count > HELD_OUT ? run->samples.count : HELD_OUT;
     int n = whole_min(wanted, set->count);
-    uint32_t *index = memory_new((size_t)n, sizeof *index, "the choice of images", err);
-    if (!index) return false;
-    for (int i = 0; i < n; i++) index[i] = (uint32_t)((int64_t)i * set->count / n);
-    bool done = dataset_choose(out, set, index, n, err);
-    free(index);
-    return done;
+    return dataset_choose_spread(out, set, 0, 1, n, err);
 }
 
 static bool check_set(const EvalRun *run, Err *err)

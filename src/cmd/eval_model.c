@@ -1,10 +1,8 @@
 #include "cmd/eval_model.h"
 
-#include "base/whole.h"
 #include "eval/likelihood.h"
 #include "eval/loss.h"
-
-#include <math.h>
+#include "train/evaluation.h"
 
 /* ---- the network ---- */
 
@@ -22,12 +20,7 @@ static bool open_model(EvalModel *model, EvalRun *run, Err *err)
 {
     const Config *c = &run->source.config;
     if (!eval_run_network(run, err)) return false;
-    *model = (EvalModel){.unet = run->unet,
-                         .weights = run->weights,
-                         .diffusion = &c->diffusion,
-                         .classes = config_classes(c),
-                         .no_class_row = c->model.num_classes > config_classes(c),
-                         .rows = whole_min(run->rows, EVAL_MOST_ROWS)};
+    *model = evaluation_model(c, run->unet, run->weights, run->rows);
     return check_classes(run, model, err);
 }
 
@@ -48,19 +41,14 @@ static bool write_csv(const char *path, const Likelihood *l, Err *err)
     return file_commit(&file, err);
 }
 
-static void set_moments(Json *section, const char *key, const Moments *m)
-{
-    eval_run_figure(section, key, m->count > 0 ? m->mean : (double)NAN, moments_error(m), m->count);
-}
-
 static void report_nll(EvalRun *run, const Likelihood *l, const LikelihoodOptions *options)
 {
     Json *section = eval_run_section(run, "nll");
     json_set_string(section, "estimator", options->budget > 0 ? "budget" : "full");
     json_set_number(section, "calls_per_image", options->budget > 0 ? options->budget : l->T);
-    set_moments(section, "bits_per_dimension", &l->total);
-    set_moments(section, "L_T", &l->prior);
-    set_moments(section, "L_0", &l->decoder);
+    eval_run_moments(section, "bits_per_dimension", &l->total);
+    eval_run_moments(section, "L_T", &l->prior);
+    eval_run_moments(section, "L_0", &l->decoder);
     json_set_bool(section, "clip", options->clip);
     json_set_number(section, "seconds", l->seconds);
     json_set_number(section, "network_seconds", l->network_seconds);
@@ -104,7 +92,7 @@ static void set_errors(Json *row, const char *prefix, const LossErrors *e, int t
         const Moments *m = tenth < 0 ? &kinds[i].by_t->all : &kinds[i].by_t->tenths[tenth];
         if (m->count == 0) continue;
         snprintf(key, sizeof key, "%s%s", prefix, kinds[i].name);
-        set_moments(row, key, m);
+        eval_run_moments(row, key, m);
     }
 }
 

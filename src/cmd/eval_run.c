@@ -6,7 +6,7 @@
 #include "data/dataset_open.h"
 #include "train/ema.h"
 
-#include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -149,6 +149,11 @@ void eval_run_figure(Json *section, const char *key, double value, double error,
     json_set_number(figure, "standard_error", error);
     json_set_number(figure, "images", (double)images);
     json_set(section, key, figure);
+}
+
+void eval_run_moments(Json *section, const char *key, const Moments *m)
+{
+    eval_run_figure(section, key, m->count > 0 ? m->mean : (double)NAN, moments_error(m), m->count);
 }
 
 /* ---- the run ---- */

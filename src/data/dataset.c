@@ -1,6 +1,7 @@
 #include "data/dataset.h"
 
 #include "base/memory.h"
+#include "base/whole.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -49,4 +50,16 @@ bool dataset_choose(Dataset *out, const Dataset *from, const uint32_t *index, in
         if (from->labels) out->labels[i] = from->labels[index[i]];
     }
     return true;
+}
+
+bool dataset_choose_spread(Dataset *out, const Dataset *from, int first, int step, int n, Err *err)
+{
+    int count = whole_divide_up(n - first, step);
+    uint32_t *index = memory_new((size_t)count, sizeof *index, "the choice of images", err);
+    if (!index) return false;
+    for (int i = 0; i < count; i++)
+        index[i] = (uint32_t)dataset_spread(first + i * step, n, from->count);
+    bool done = dataset_choose(out, from, index, count, err);
+    free(index);
+    return done;
 }

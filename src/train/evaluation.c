@@ -10,11 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static size_t image_bytes(const Dataset *set)
-{
-    return (size_t)set->height * (size_t)set->width * (size_t)set->channels;
-}
-
 bool evaluation_init(Evaluation *e, Trainer *trainer, const Config *c, const Dataset *set, Err *err)
 {
     SamplerConfig sampler = config_sampler(c);
@@ -83,18 +78,6 @@ static bool compare(SlicedWasserstein *out, const Dataset *a, const Dataset *b, 
     return sliced_wasserstein(out, a, b, 0, goes_on, asked, err);
 }
 
-/* `count` images of the set, every second of 2 `count` that are spread evenly over it. */
-static bool pick_half(Dataset *half, const Dataset *set, int count, int which, Err *err)
-{
-    *half = (Dataset){count, set->height, set->width, set->channels, 0, NULL, NULL};
-    if (!dataset_allocate(half, false, "images to compare with", err)) return false;
-    for (int i = 0; i < count; i++)
-        memcpy(dataset_image(half, i),
-               dataset_image(set, dataset_spread(2 * i + which, 2 * count, set->count)),
-               image_bytes(set));
-    return true;
-}
-
 /* Once: it is not the network's. */
 static bool find_floor(Evaluation *e, Asked *asked, Err *err)
 {
@@ -105,7 +88,8 @@ static bool find_floor(Evaluation *e, Asked *asked, Err *err)
     e->floor = e->floor_error = (double)NAN;
     bool ok = true;
     if (e->set->count >= 2 * (int64_t)count) {
-        ok = pick_half(&one, e->set, count, 0, err) && pick_half(&other, e->set, count, 1, err) &&
+        ok = dataset_choose_spread(&one, e->set, 0, 2, 2 * count, err) &&
+             dataset_choose_spread(&other, e->set, 1, 2, 2 * count, err) &&
              compare(&w, &one, &other, asked, err);
         if (ok) e->floor = w.distance, e->floor_error = w.error;
     }
@@ -117,16 +101,22 @@ static bool find_floor(Evaluation *e, Asked *asked, Err *err)
 
 /* ---- likelihood ---- */
 
-static bool measure_bits(EvaluationResult *out, Evaluation *e, Asked *asked, Err *err)
+EvalModel evaluation_model(const Config *c, Unet *unet, const float *weights, int rows)
 {
-    const Config *c = e->config;
     int classes = config_classes(c);
-    EvalModel model = {.unet = trainer_unet(e->trainer),
-                       .weights = trainer_state(e->trainer)->ema[0],
+    return (EvalModel){.unet = unet,
+                       .weights = weights,
                        .diffusion = &c->diffusion,
                        .classes = classes,
                        .no_class_row = classes < c->model.num_classes,
-                       .rows = whole_min(trainer_micro_batch(c), EVAL_MOST_ROWS)};
+                       .rows = whole_min(rows, EVAL_MOST_ROWS)};
+}
+
+static bool measure_bits(EvaluationResult *out, Evaluation *e, Asked *asked, Err *err)
+{
+    const Config *c = e->config;
+    EvalModel model = evaluation_model(c, trainer_unet(e->trainer),
+                                       trainer_state(e->trainer)->ema[0], trainer_micro_batch(c));
     LikelihoodOptions options = {
         .images = e->samples.count, .budget = EVALUATION_BUDGET, .clip = c->sample.clip};
     Likelihood bound;
