@@ -49,11 +49,16 @@ refuses() { # CODE WORDS... -- ARGUMENT...
     for word in "${words[@]}"; do grep -qF -- "$word" said.err; done
 }
 
+latest_step() { # RUN
+    local name
+    name=$(readlink "$1/checkpoints/latest") && echo $((10#${name#step-}))
+}
+
 # The weights, averages and moments of two runs' latest checkpoints are the same bytes.
 same_weights() { # RUN RUN
     local file
     for file in training.safetensors unet/diffusion_pytorch_model.safetensors; do
-        cmp "$1/checkpoints/latest/$file" "$2/checkpoints/latest/$file"
+        cmp "$1/checkpoints/latest/$file" "$2/checkpoints/latest/$file" || return 1
     done
 }
 

@@ -15,12 +15,6 @@ start_long() {
     until_done grep -q '"step":2[1-9]' long/metrics.jsonl
 }
 
-latest_step() { # RUN
-    local name
-    name=$(readlink "$1/checkpoints/latest")
-    echo $((10#${name#step-}))
-}
-
 # Go on for 20 steps with a run that was stopped, and compare with one that was not.
 assert_goes_on() {
     local steps=$(($(latest_step long) + 20))

@@ -18,12 +18,6 @@ start_long() { # [OPTION]...
     until_done grep -q '"step":2[1-9]' long/metrics.jsonl
 }
 
-latest_step() { # RUN
-    local name
-    name=$(readlink "$1/checkpoints/latest")
-    echo $((10#${name#step-}))
-}
-
 # With that run, for a second.
 go_on() {
     local status=0

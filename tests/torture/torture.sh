@@ -35,42 +35,13 @@ done
 mkdir -p "$state" && cd "$state" || exit 2
 state=$PWD
 faults=0 found=0
+# shellcheck source=tests/cli/support.sh
+source "$here/../cli/support.sh"
 
 # A defect: what was done, and what came of it.
 defect() { # WORD...
     echo "torture: DEFECT: $*"
     found=$((found + 1))
-}
-
-config() {
-    cat >tiny.json <<'END'
-{
-  "data": { "format": "shapes", "flip": true },
-  "model": { "image_size": 8, "base_channels": 8, "channel_mult": [1, 2], "res_blocks": 1,
-             "attention_resolutions": [4], "norm_groups": 4 },
-  "diffusion": { "timesteps": 20, "beta_start": 0.01, "beta_end": 0.4 },
-  "train": { "steps": 1000000, "batch_size": 4, "micro_batch": 4, "learning_rate": 0.001,
-             "warmup_steps": 5, "log_every": 1, "sample_every": 0, "checkpoint_every": 1 },
-  "sample": { "count": 4 }
-}
-END
-}
-
-train() { # OPTION...
-    "$DDPM" train --config tiny.json --quiet "$@"
-}
-
-latest_step() { # RUN
-    local name
-    name=$(readlink "$1/checkpoints/latest") && echo $((10#${name#step-}))
-}
-
-# The weights, averages and moments of two runs' latest checkpoints are the same bytes.
-same() { # RUN RUN
-    local file
-    for file in training.safetensors unet/diffusion_pytorch_model.safetensors; do
-        cmp -s "$1/checkpoints/latest/$file" "$2/checkpoints/latest/$file" || return 1
-    done
 }
 
 # What `run` is at its step is what a run is that nothing happened to.
@@ -79,7 +50,7 @@ is_as_if_nothing_happened() { # RUN
     step=$(latest_step "$1") || return 1
     [ -e "straight-$step" ] || train --out "straight-$step" --set train.steps="$step" \
         --set train.checkpoint_every=0 >/dev/null || return 1
-    same "$1" "straight-$step"
+    same_weights "$1" "straight-$step" >/dev/null
 }
 
 # Milliseconds from $1 to $2, the same for the same fault in every run of this script.
@@ -95,8 +66,9 @@ for part in "${parts[@]}"; do
     # shellcheck source=/dev/null
     source "$here/$part.sh" || exit 2
     folder=$state/$part-$counts
-    mkdir -p "$folder" && cd "$folder" || exit 2
-    config
+    mkdir -p "$folder" && enter_folder "$folder" || exit 2
+    sed -i -e 's/"steps": 40/"steps": 1000000/' \
+        -e 's/"checkpoint_every": 20/"checkpoint_every": 1/' tiny.json
     before=$found
     faults=0
     "run_$part"
