@@ -17,6 +17,10 @@
  * A count of 0 gives a block that may be freed but not read. */
 void *memory_new(size_t count, size_t size, const char *what, Err *err);
 
+/* Say in `err` (ERR_FAILED) that there is no memory for the `bytes` that `what` needs. Always
+ * returns false. */
+bool memory_refused(size_t bytes, const char *what, Err *err);
+
 /* The bytes that this process may have at most: the machine's memory, or what a control group or
  * RLIMIT_AS leaves of it. What is taken beyond it is not refused by the system but ends in a kill,
  * later. */

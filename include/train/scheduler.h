@@ -9,9 +9,9 @@
 
 /* Schedules that diffusers has no name for (constant, jsd), and betas that were given, are written
  * out as trained_betas; zero_terminal_snr is rescale_betas_zero_snr.
- * `clip`: whether samples' x_0 is clipped. The caller frees it. NULL and `err` if there is no
- * memory. */
-Json *scheduler_write(const DiffusionConfig *config, bool clip, Err *err);
+ * `clip`: whether samples' x_0 is clipped. The caller frees *json, of which json_write says where
+ * there was no memory to build it; false with `err` if there was none for a schedule. */
+bool scheduler_write(Json **json, const DiffusionConfig *config, bool clip, Err *err);
 
 /* A missing key means diffusers' default; trained_betas are config->betas but for those of constant
  * and jsd, which are known again. Of a learned variance the loss is said to be hybrid. What this

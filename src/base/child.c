@@ -5,6 +5,8 @@
  */
 #include "base/child.h"
 
+#include "base/memory.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -88,17 +90,18 @@ static int wait_for(pid_t id)
 }
 
 /* All that a file without a name holds, and a zero byte behind it. */
-static bool collect(unsigned char **data, size_t *size, FILE *from)
+static bool collect(unsigned char **data, size_t *size, const Child *c, FILE *from, Err *err)
 {
     long end = fseek(from, 0, SEEK_END) == 0 ? ftell(from) : -1;
-    if (end < 0 || fseek(from, 0, SEEK_SET) != 0) return false;
+    if (end < 0 || fseek(from, 0, SEEK_SET) != 0)
+        return failed(c, "read what it prints", errno, err);
     *size = (size_t)end;
     *data = malloc(*size + 1);
-    if (!*data) return false;
+    if (!*data) return memory_refused(*size + 1, c->name, err);
     (*data)[*size] = 0;
     if (*size == 0 || fread(*data, *size, 1, from) == 1) return true;
     free(*data);
-    return false;
+    return failed(c, "read what it prints", errno, err);
 }
 
 /* The last line with something in it: where programs say what stopped them. */
@@ -118,7 +121,8 @@ static bool ended_badly(const Child *c, int status, Err *err)
     if (WIFSIGNALED(status))
         return err_set(err, ERR_FAILED, "%s was ended by signal %d", c->name, WTERMSIG(status));
     err_set(err, ERR_FAILED, "%s failed (exit code %d)", c->name, WEXITSTATUS(status));
-    if (!collect(&said, &size, c->error)) return false;
+    Err ignored;
+    if (!collect(&said, &size, c, c->error, &ignored)) return false;
     const char *line = last_line((char *)said);
     if (*line) err_set(err, ERR_FAILED, "%s failed: %.400s", c->name, line);
     free(said);
@@ -133,7 +137,7 @@ static bool run(Child *c, unsigned char **output, size_t *output_size, const cha
     close(c->to);
     int status = wait_for(c->id);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) return ended_badly(c, status, err);
-    return collect(output, output_size, c->out) || failed(c, "read what it prints", errno, err);
+    return collect(output, output_size, c, c->out, err);
 }
 
 bool child_run(unsigned char **output, size_t *output_size, const char *const *argv,

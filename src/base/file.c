@@ -5,6 +5,8 @@
  */
 #include "base/file.h"
 
+#include "base/memory.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -97,7 +99,7 @@ bool file_read(unsigned char **data, size_t *size, const char *path, size_t max,
         err_set(err, ERR_DATA, "%s: has %zu bytes; at most %zu are expected", path, reader.size,
                 max);
     else if (!(*data = malloc(reader.size + 1)))
-        err_set(err, ERR_FAILED, "%s: no memory for its %zu bytes", path, reader.size);
+        memory_refused(reader.size + 1, path, err);
     else if (!file_take(&reader, *data, reader.size, err))
         free(*data), *data = NULL;
     if (*data) {
@@ -184,7 +186,7 @@ bool file_log_line(FileLog *log, const char *line, Err *err)
 {
     size_t length = strlen(line), done = 0;
     char *text = malloc(length + 2);
-    if (!text) return err_set(err, ERR_FAILED, "%s: no memory for a line", log->path);
+    if (!text) return memory_refused(length + 2, log->path, err);
     snprintf(text, length + 2, "%s\n", line);
     while (done < length + 1) {
         ssize_t written = write(log->descriptor, text + done, length + 1 - done);
@@ -229,16 +231,18 @@ static int by_bytes(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static bool list_add(FileList *list, const char *name)
+static bool list_add(FileList *list, const char *name, const char *folder, Err *err)
 {
     if ((list->count & (list->count - 1)) == 0) { /* full at each power of two */
         size_t room = list->count ? 2 * list->count : 1;
         char **grown = realloc(list->names, room * sizeof *grown);
-        if (!grown) return false;
+        if (!grown) return memory_refused(room * sizeof *grown, folder, err);
         list->names = grown;
     }
     list->names[list->count] = strdup(name);
-    return list->names[list->count] && ++list->count;
+    if (!list->names[list->count]) return memory_refused(strlen(name) + 1, folder, err);
+    list->count++;
+    return true;
 }
 
 bool file_list(FileList *list, const char *folder, Err *err)
@@ -246,13 +250,13 @@ bool file_list(FileList *list, const char *folder, Err *err)
     *list = (FileList){0};
     DIR *stream = opendir(folder);
     if (!stream) return failed(err, folder, "list the folder");
-    errno = 0;
-    for (struct dirent *entry; (entry = readdir(stream));) {
+    bool good = true;
+    struct dirent *entry;
+    while (good && (errno = 0, entry = readdir(stream))) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-        if (!list_add(list, entry->d_name)) errno = ENOMEM;
-        if (errno) break;
+        good = list_add(list, entry->d_name, folder, err);
     }
-    bool good = errno == 0 || failed(err, folder, "list the folder");
+    if (good && errno) good = failed(err, folder, "list the folder");
     closedir(stream);
     if (!good) file_list_release(list);
     if (list->count) qsort(list->names, list->count, sizeof *list->names, by_bytes);

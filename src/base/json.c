@@ -3,13 +3,14 @@
  * finds duplicate keys. The printer is ours, because cJSON's rounds a double to 15 digits wherever
  * that is within an epsilon of it.
  *
- * A list or object that a child could not be added to for want of memory is marked in `valueint`,
- * which cJSON gives no meaning there.
+ * A list or object that a child could not be added to for want of memory has in `valueint`, which
+ * cJSON gives no meaning there, how many bytes were asked for.
  */
 #include "base/json.h"
 
 #include "base/file.h"
 #include "base/json_text.h"
+#include "base/memory.h"
 
 #include <assert.h>
 #include <cjson/cJSON.h>
@@ -32,7 +33,7 @@ static bool check_keys_of(const cJSON *object, const char *origin, Err *err)
     size_t count = json_count(object), i = 0;
     if (count < 2) return true;
     const char **keys = malloc(count * sizeof *keys);
-    if (!keys) return err_set(err, ERR_FAILED, "%s: no memory for %zu keys", origin, count);
+    if (!keys) return memory_refused(count * sizeof *keys, origin, err);
     for (const cJSON *child = object->child; child; child = child->next) keys[i++] = child->string;
     qsort(keys, count, sizeof *keys, by_bytes);
     bool good = true;
@@ -62,6 +63,14 @@ static bool syntax_error(const char *wrong, const char *text, size_t at, const c
     return err_set(err, ERR_DATA, "%s: line %zu, column %zu: %s", origin, line, column, wrong);
 }
 
+/* How many values the JSON text has at most: one before each comma, and the lists and objects. */
+static size_t values_in(const char *text, size_t length)
+{
+    size_t count = 1;
+    for (size_t i = 0; i < length; i++) count += text[i] == ',' || text[i] == '[' || text[i] == '{';
+    return count;
+}
+
 /* `text` ends in a 0 behind `length`. */
 static bool parse(Json **json, const char *text, size_t length, const char *origin, Err *err)
 {
@@ -69,7 +78,7 @@ static bool parse(Json **json, const char *text, size_t length, const char *orig
     const char *wrong = json_text_check(&at, text, length);
     if (wrong) return syntax_error(wrong, text, at, origin, err);
     *json = cJSON_ParseWithLengthOpts(text, length + 1, NULL, true);
-    if (!*json) return err_set(err, ERR_FAILED, "%s: no memory for its values", origin);
+    if (!*json) return memory_refused(sizeof **json * values_in(text, length), origin, err);
     if (check_keys(*json, origin, err)) return true;
     json_free(*json);
     *json = NULL;
@@ -80,7 +89,7 @@ bool json_parse(Json **json, const char *text, size_t length, const char *origin
 {
     *json = NULL;
     char *copy = malloc(length + 1);
-    if (!copy) return err_set(err, ERR_FAILED, "%s: no memory for %zu bytes", origin, length);
+    if (!copy) return memory_refused(length + 1, origin, err);
     memcpy(copy, text, length);
     copy[length] = 0;
     bool good = parse(json, copy, length, origin, err);
@@ -215,7 +224,7 @@ void json_set(Json *object, const char *key, Json *value)
     if (object && value && cJSON_AddItemToObject(object, key, value)) return;
     /* No memory for the key: without it, as who calls may still fill `value`. */
     if (!object || !value || !cJSON_AddItemToArray(object, value)) cJSON_Delete(value);
-    if (object) object->valueint = 1;
+    if (object) object->valueint = (int)(sizeof *value + strlen(key) + 1);
 }
 
 void json_add(Json *list, Json *value)
@@ -223,7 +232,7 @@ void json_add(Json *list, Json *value)
     assert(!list || cJSON_IsArray(list));
     if (list && value && cJSON_AddItemToArray(list, value)) return;
     cJSON_Delete(value);
-    if (list) list->valueint = 1;
+    if (list) list->valueint = (int)sizeof *value;
 }
 
 static cJSON *new_number(double value)
@@ -268,12 +277,14 @@ Json *json_copy(const Json *json)
 
 /* --- Printing --- */
 
-static bool incomplete(const cJSON *json)
+/* How many bytes there was no memory for when the tree was built; 0: it is whole. */
+static size_t missing_bytes(const cJSON *json)
 {
-    if ((cJSON_IsObject(json) || cJSON_IsArray(json)) && json->valueint) return true;
-    for (const cJSON *child = json->child; child; child = child->next)
-        if (incomplete(child)) return true;
-    return false;
+    if (!json) return sizeof *json;
+    size_t bytes = cJSON_IsObject(json) || cJSON_IsArray(json) ? (size_t)json->valueint : 0;
+    for (const cJSON *child = json->child; child && !bytes; child = child->next)
+        bytes = missing_bytes(child);
+    return bytes;
 }
 
 static void print_string(FILE *out, const char *string)
@@ -346,9 +357,9 @@ static void print(FILE *out, const cJSON *json, int depth, bool indent)
 
 bool json_print(char **text, const Json *json, JsonLayout layout, Err *err)
 {
-    size_t size;
+    size_t size = 0, missing = missing_bytes(json);
     *text = NULL;
-    FILE *out = json && !incomplete(json) ? open_memstream(text, &size) : NULL;
+    FILE *out = missing ? NULL : open_memstream(text, &size);
     if (out) {
         print(out, json, 0, layout == JSON_INDENTED);
         bool good = !ferror(out);
@@ -356,7 +367,8 @@ bool json_print(char **text, const Json *json, JsonLayout layout, Err *err)
     }
     free(*text);
     *text = NULL;
-    return err_set(err, ERR_FAILED, "no memory to build JSON");
+    /* the stream asks for twice what it has, at first for a buffer of the C library's */
+    return memory_refused(missing ? missing : 2 * size + BUFSIZ, "JSON", err);
 }
 
 bool json_write(const char *path, const Json *json, Err *err)

@@ -65,6 +65,15 @@ bool memory_check(size_t bytes, const char *what, const char *remedy, Err *err)
                    what, (double)bytes / 1048576, (double)limit / 1048576, remedy);
 }
 
+bool memory_refused(size_t bytes, const char *what, Err *err)
+{
+    const char remedy[] = "free some, or ask for less";
+    if (bytes < 1 << 20)
+        return err_set(err, ERR_FAILED, "%s: no memory for %zu bytes; %s", what, bytes, remedy);
+    return err_set(err, ERR_FAILED, "%s: no memory for %.1f MiB; %s", what, (double)bytes / 1048576,
+                   remedy);
+}
+
 void *memory_new(size_t count, size_t size, const char *what, Err *err)
 {
     if (size != 0 && count > (PTRDIFF_MAX - MEMORY_ALIGN) / size) {
@@ -75,8 +84,7 @@ void *memory_new(size_t count, size_t size, const char *what, Err *err)
     size_t bytes = memory_round(count * size + (count * size == 0));
     void *block = allocate(bytes);
     if (!block) {
-        err_set(err, ERR_FAILED, "%s: no memory for %.1f MiB; free some or ask for less", what,
-                (double)bytes / 1048576.0);
+        memory_refused(bytes, what, err);
         return NULL;
     }
     memset(block, 0, bytes);

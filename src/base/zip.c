@@ -7,7 +7,9 @@
 #include "base/zip.h"
 
 #include "base/file.h"
+#include "base/memory.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -29,7 +31,12 @@ unsigned char *zip_deflate(size_t *out_size, const void *data, size_t size)
     return NULL;
 }
 
+/* What zlib takes to unpack: its window and some tables (zlib's technical notes). */
+enum { INFLATE_MEMORY = 44 << 10 };
+
 /* --- gzip --- */
+
+enum { GZIP_BUFFER = 1 << 17 }; /* zlib makes one of this size and one of twice that */
 
 /* The buffer, grown so that at least one more byte and the final zero fit; NULL, with the old one
  * freed, if there is no memory. */
@@ -46,8 +53,8 @@ static bool gzip_failed(gzFile in, const char *path, Err *err)
 {
     int code;
     const char *text = gzerror(in, &code);
-    bool machine = code == Z_ERRNO || code == Z_MEM_ERROR;
-    return err_set(err, machine ? ERR_FAILED : ERR_DATA, "%s: cannot be unpacked: %s", path,
+    if (code == Z_MEM_ERROR) return memory_refused(3 * GZIP_BUFFER + INFLATE_MEMORY, path, err);
+    return err_set(err, code == Z_ERRNO ? ERR_FAILED : ERR_DATA, "%s: cannot be unpacked: %s", path,
                    code == Z_BUF_ERROR ? "it is cut short" : text);
 }
 
@@ -68,7 +75,7 @@ static bool gzip_read_all(gzFile in, unsigned char **data, size_t *size, const c
         *size += (size_t)got;
         *data = grow(*data, &room, *size);
     }
-    if (!*data) return err_set(err, ERR_FAILED, "%s: no memory for its %zu bytes", path, *size);
+    if (!*data) return memory_refused(room, path, err);
     return err_set(err, ERR_DATA, "%s: holds more than the %zu bytes expected", path, max);
 }
 
@@ -79,8 +86,8 @@ bool gzip_read(unsigned char **data, size_t *size, const char *path, size_t max,
     if (!file_open(&reader, path, err)) return false; /* for its messages */
     file_close(&reader);
     gzFile in = gzopen(path, "rbe");
-    if (!in) return err_set(err, ERR_FAILED, "%s: cannot open it", path);
-    gzbuffer(in, 1 << 17);
+    if (!in) return err_set(err, ERR_FAILED, "%s: cannot open it: %s", path, strerror(errno));
+    gzbuffer(in, GZIP_BUFFER);
     bool good = gzip_read_all(in, data, size, path, max, err);
     gzclose_r(in);
     if (good)
@@ -171,13 +178,13 @@ static bool open_archive(Archive *archive, const char *path, Err *err)
     if (size < END_SIZE) return damaged(archive, err, "it is too short");
     size_t tail_size = size < END_SIZE + 65535 ? size : END_SIZE + 65535;
     unsigned char *tail = malloc(tail_size);
-    if (!tail) return err_set(err, ERR_FAILED, "%s: no memory to read it", path);
+    if (!tail) return memory_refused(tail_size, path, err);
     bool good = take_at(archive, tail, size - tail_size, tail_size, err) &&
                 find_directory(archive, tail, tail_size, err);
     free(tail);
     if (!good) return false;
     archive->directory = malloc(archive->size + 1);
-    if (!archive->directory) return err_set(err, ERR_FAILED, "%s: no memory to read it", path);
+    if (!archive->directory) return memory_refused(archive->size + 1, path, err);
     return take_at(archive, archive->directory, archive->place, archive->size, err);
 }
 
@@ -236,26 +243,29 @@ static bool find_bytes(size_t *place, const Entry *entry, Archive *archive, Err 
     return true;
 }
 
-/* A deflated member to exactly `size` bytes of `out`. */
-static bool inflate_all(unsigned char *out, size_t size, unsigned char *packed, size_t packed_size)
+/* A deflated member to exactly the bytes of `out` that it says it has. */
+static bool inflate_all(unsigned char *out, const Entry *entry, unsigned char *packed,
+                        const Archive *archive, Err *err)
 {
-    z_stream stream = {.next_in = packed, .avail_in = (uInt)packed_size};
-    stream.next_out = out, stream.avail_out = (uInt)size;
-    if (inflateInit2(&stream, -MAX_WBITS) != Z_OK) return false;
-    bool whole = inflate(&stream, Z_FINISH) == Z_STREAM_END;
-    inflateEnd(&stream);
-    return whole && stream.avail_in == 0 && stream.avail_out == 0;
+    z_stream stream = {.next_in = packed, .avail_in = (uInt)entry->packed};
+    stream.next_out = out, stream.avail_out = (uInt)entry->size;
+    int code = inflateInit2(&stream, -MAX_WBITS);
+    if (code == Z_OK) {
+        code = inflate(&stream, Z_FINISH);
+        inflateEnd(&stream);
+    }
+    if (code == Z_MEM_ERROR) return memory_refused(INFLATE_MEMORY, archive->path, err);
+    if (code == Z_STREAM_END && stream.avail_in == 0 && stream.avail_out == 0) return true;
+    return damaged(archive, err, "the member does not unpack to the size it says");
 }
 
 static bool unpack(unsigned char *out, const Entry *entry, Archive *archive, size_t place, Err *err)
 {
     if (entry->method == STORED) return take_at(archive, out, place, entry->packed, err);
     unsigned char *packed = malloc((size_t)entry->packed + 1);
-    if (!packed)
-        return err_set(err, ERR_FAILED, "%s: no memory for %u bytes", archive->path, entry->packed);
-    bool good = take_at(archive, packed, place, entry->packed, err);
-    if (good && !inflate_all(out, entry->size, packed, entry->packed))
-        good = damaged(archive, err, "the member does not unpack to the size it says");
+    if (!packed) return memory_refused((size_t)entry->packed + 1, archive->path, err);
+    bool good = take_at(archive, packed, place, entry->packed, err) &&
+                inflate_all(out, entry, packed, archive, err);
     free(packed);
     return good;
 }
@@ -269,8 +279,7 @@ static bool read_member(unsigned char **data, size_t *size, Archive *archive, co
         return false;
     *size = entry.size;
     *data = malloc(*size + 1);
-    if (!*data)
-        return err_set(err, ERR_FAILED, "%s: no memory for %zu bytes", archive->path, *size);
+    if (!*data) return memory_refused(*size + 1, archive->path, err);
     (*data)[*size] = 0;
     if (!unpack(*data, &entry, archive, place, err)) return false;
     if (zip_crc32(*data, *size) == entry.crc) return true;

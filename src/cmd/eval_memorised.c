@@ -88,18 +88,6 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* What QUANTILE of the ratios are below. NaN where there is no memory to sort them, or none. */
-static double quantile(const Judged *j)
-{
-    double *sorted = j->count > 0 ? malloc((size_t)j->count * sizeof *sorted) : NULL;
-    if (!sorted) return (double)NAN;
-    memcpy(sorted, j->ratios, (size_t)j->count * sizeof *sorted);
-    qsort(sorted, (size_t)j->count, sizeof *sorted, ascending);
-    double value = sorted[(int)(QUANTILE * j->count)];
-    free(sorted);
-    return value;
-}
-
 /* ---- the nearest pairs ---- */
 
 typedef struct {
@@ -185,6 +173,18 @@ static bool report_pairs(EvalRun *run, Json *section, const Judged *samples, Err
     return done;
 }
 
+/* What QUANTILE of the ratios of held-out images are below, and how many samples are. */
+static bool report_threshold(Json *section, const Judged *samples, const Judged *new, Err *err)
+{
+    Ranked *ranked = rank(new, err);
+    if (!ranked) return false;
+    double threshold = ranked[(int)(QUANTILE * new->count)].ratio;
+    free(ranked);
+    eval_run_figure(section, "threshold_1_in_100_held_out", threshold, (double)NAN, new->count);
+    set_share(section, "share_of_ratios_below_threshold", samples, threshold);
+    return true;
+}
+
 /* `new` NULL: there are no images that were not trained on. */
 static bool report(EvalRun *run, const Judged *samples, const Judged *new, double seconds, Err *err)
 {
@@ -204,11 +204,8 @@ static bool report(EvalRun *run, const Judged *samples, const Judged *new, doubl
     }
     set_share(section, "share_of_ratios_below_one_third", samples, COPY);
     if (new) set_share(section, "share_of_held_out_below_one_third", new, COPY);
-    if (new &&new->count >= FEWEST_OF_QUANTILE) {
-        double threshold = quantile(new);
-        eval_run_figure(section, "threshold_1_in_100_held_out", threshold, (double)NAN, new->count);
-        set_share(section, "share_of_ratios_below_threshold", samples, threshold);
-    }
+    if (new &&new->count >= FEWEST_OF_QUANTILE && !report_threshold(section, samples, new, err))
+        return false;
     json_set_number(section, "seconds", seconds);
     if (interrupt_signal() != 0) eval_run_partial(run, section);
     return report_pairs(run, section, samples, err);

@@ -7,9 +7,9 @@
 
 #include "base/child.h"
 #include "base/file.h"
+#include "base/memory.h"
 #include "data/png.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,6 +67,7 @@ static void write_script(FILE *to, const ScheduleTable *t)
 
 static bool make_script(char **text, size_t *size, const ScheduleTable *t, Err *err)
 {
+    *size = 0;
     FILE *to = open_memstream(text, size);
     if (to) {
         write_script(to, t);
@@ -74,7 +75,7 @@ static bool make_script(char **text, size_t *size, const ScheduleTable *t, Err *
         if (fclose(to) == 0 && whole) return true;
         free(*text);
     }
-    return err_set(err, ERR_FAILED, "no memory for the curves: %s", strerror(errno));
+    return memory_refused(2 * *size + BUFSIZ, "the script of the curves", err);
 }
 
 /* What gnuplot prints, when it is a picture, with the words that say of what. */
@@ -88,7 +89,7 @@ static bool add_texts(uint8_t **out, size_t *out_size, const uint8_t *png, size_
         return err_set(err, ERR_FAILED,
                        "gnuplot drew no PNG; can it? (echo 'set terminal png' | gnuplot)");
     *out = png_add_texts(out_size, png, size, texts, sizeof texts / sizeof *texts);
-    return *out || err_set(err, ERR_FAILED, "no memory for the picture of the curves");
+    return *out || memory_refused(*out_size, "the picture of the curves", err);
 }
 
 bool schedule_chart_write(const char *path, const ScheduleTable *t, Err *err)

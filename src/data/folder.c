@@ -5,6 +5,7 @@
 #include "data/folder.h"
 
 #include "base/file.h"
+#include "base/memory.h"
 #include "data/image.h"
 
 #include <stdlib.h>
@@ -33,12 +34,12 @@ static bool add_entry(Entries *all, const char *path, int32_t label, Err *err)
     if (all->count == all->room) {
         int room = all->room > 0 ? 2 * all->room : 256;
         Entry *entries = realloc(all->entries, (size_t)room * sizeof *entries);
-        if (!entries) return err_set(err, ERR_FAILED, "%s: no memory for the names", path);
+        if (!entries) return memory_refused((size_t)room * sizeof *entries, path, err);
         all->entries = entries;
         all->room = room;
     }
     char *copy = strdup(path);
-    if (!copy) return err_set(err, ERR_FAILED, "%s: no memory for the names", path);
+    if (!copy) return memory_refused(strlen(path) + 1, path, err);
     all->entries[all->count++] = (Entry){copy, label};
     return true;
 }

@@ -24,7 +24,7 @@
 static bool write_json(const char *folder, const char *name, Json *json, Err *err)
 {
     char path[FILE_PATH];
-    bool ok = json && file_path(path, err, "%s/%s", folder, name) && json_write(path, json, err);
+    bool ok = file_path(path, err, "%s/%s", folder, name) && json_write(path, json, err);
     json_free(json);
     return ok;
 }
@@ -116,14 +116,20 @@ static bool sync_part(const char *folder, const char *part, Err *err)
     return file_path(path, err, "%s/%s", folder, part) && file_sync_folder(path, err);
 }
 
+static bool write_scheduler(const char *folder, const Config *config, Err *err)
+{
+    Json *json;
+    return scheduler_write(&json, &config->diffusion, config->sample.clip, err) &&
+           write_json(folder, "scheduler/scheduler_config.json", json, err);
+}
+
 static bool fill_folder(const char *folder, const Config *config, const ParamTable *table,
                         const TrainState *state, Err *err)
 {
     return make_part(folder, "unet", err) && make_part(folder, "scheduler", err) &&
            write_json(folder, "model_index.json", model_index(), err) &&
            write_json(folder, "unet/config.json", diffusers_config_write(&config->model), err) &&
-           write_json(folder, "scheduler/scheduler_config.json",
-                      scheduler_write(&config->diffusion, config->sample.clip, err), err) &&
+           write_scheduler(folder, config, err) &&
            write_json(folder, INFO_FILE, info_json(config, state), err) &&
            write_weights(folder, config, table, state, err) && write_history(folder, state, err) &&
            sync_part(folder, "unet", err) && sync_part(folder, "scheduler", err) &&

@@ -4,6 +4,7 @@
  */
 #include "train/config.h"
 
+#include "base/memory.h"
 #include "base/nearest.h"
 #include "diffusion/loss.h"
 #include "diffusion/schedule.h"
@@ -347,8 +348,8 @@ bool config_set(Config *config, const char *assignment, Err *err)
     }
     Json *value = value_of_text(key, equals + 1);
     const Json *leaf = value ? json_get(value, key_leaf(key)) : NULL;
-    bool good = leaf ? key_read(config, key, leaf, err)
-                     : err_set(err, ERR_FAILED, "no memory for its value");
+    bool good =
+        leaf ? key_read(config, key, leaf, err) : memory_refused(strlen(equals), "its value", err);
     json_free(value);
     if (!good) return err_prefix(err, "--set %s", assignment);
     derive(config);

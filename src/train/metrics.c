@@ -10,39 +10,42 @@
 
 enum { MAX_BYTES = 1 << 30 };
 
-static bool line_is_kept(const char *line, size_t length, uint64_t step)
+/* False with an error only where there was no memory to look. */
+static bool is_kept(bool *kept, const char *line, size_t length, uint64_t step, Err *err)
 {
     Json *json;
-    Err ignored;
     uint64_t at;
-    if (!json_parse(&json, line, length, "metrics.jsonl", &ignored)) return false;
+    *kept = false;
+    if (!json_parse(&json, line, length, "metrics.jsonl", err)) return err->kind != ERR_FAILED;
     const Json *value = json_type(json) == JSON_OBJECT ? json_get(json, "step") : NULL;
-    bool kept = value && json_type(value) == JSON_NUMBER &&
-                json_whole(&at, value, (uint64_t)1 << 53) && at <= step;
+    *kept = value && json_type(value) == JSON_NUMBER && json_whole(&at, value, (uint64_t)1 << 53) &&
+            at <= step;
     json_free(json);
-    return kept;
+    return true;
 }
 
 /* Lines are in the order of their steps: the kept ones are the beginning of the file. */
-static size_t kept_bytes(const char *text, size_t size, uint64_t step)
+static bool find_kept(size_t *bytes, const char *text, size_t size, uint64_t step, Err *err)
 {
-    size_t kept = 0;
-    while (kept < size) {
-        const char *end = memchr(text + kept, '\n', size - kept);
-        if (!end || !line_is_kept(text + kept, (size_t)(end - text) - kept, step)) break;
-        kept = (size_t)(end - text) + 1;
+    bool kept = true;
+    *bytes = 0;
+    while (*bytes < size && kept) {
+        const char *line = text + *bytes, *end = memchr(line, '\n', size - *bytes);
+        if (!end) break;
+        if (!is_kept(&kept, line, (size_t)(end - line), step, err)) return false;
+        if (kept) *bytes += (size_t)(end - line) + 1;
     }
-    return kept;
+    return true;
 }
 
 static bool drop_later_lines(const char *path, uint64_t step, Err *err)
 {
     unsigned char *text;
-    size_t size;
+    size_t size, kept;
     if (!file_exists(path)) return true;
     if (!file_read(&text, &size, path, MAX_BYTES, err)) return false;
-    size_t kept = kept_bytes((const char *)text, size, step);
-    bool ok = kept == size || file_write_whole(path, text, kept, err);
+    bool ok = find_kept(&kept, (const char *)text, size, step, err) &&
+              (kept == size || file_write_whole(path, text, kept, err));
     free(text);
     return ok;
 }

@@ -47,7 +47,7 @@ static bool write_betas(Json *json, const DiffusionConfig *config, Err *err)
     return true;
 }
 
-Json *scheduler_write(const DiffusionConfig *config, bool clip, Err *err)
+bool scheduler_write(Json **out, const DiffusionConfig *config, bool clip, Err *err)
 {
     const char *schedule = config->betas_count > 0 ? NULL : SCHEDULES[config->schedule];
     const char *prediction = PREDICTIONS[config->prediction];
@@ -67,9 +67,11 @@ Json *scheduler_write(const DiffusionConfig *config, bool clip, Err *err)
         json_set_null(json, "trained_betas");
     } else if (!write_betas(json, config, err)) {
         json_free(json);
-        return NULL;
+        *out = NULL;
+        return false;
     }
-    return json;
+    *out = json;
+    return true;
 }
 
 /* ---- reading ---- */

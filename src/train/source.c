@@ -38,7 +38,8 @@ bool source_newest_run(char run[FILE_PATH], const char *runs, Err *err)
     bool found = false;
     struct timespec best = {0}, time;
     Err ignored;
-    if (file_is_folder(runs) && file_list(&list, runs, &ignored)) {
+    if (file_is_folder(runs)) {
+        if (!file_list(&list, runs, err)) return false;
         for (size_t i = 0; i < list.count; i++) {
             char path[FILE_PATH];
             if (!file_path(path, &ignored, "%s/%s", runs, list.names[i]) ||

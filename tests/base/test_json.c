@@ -210,6 +210,7 @@ static void a_tree_that_lacks_a_part_is_not_printed(void **state)
     json_add_number(NULL, 1);
     assert_false(json_print(&text, NULL, JSON_COMPACT, &err));
     assert_int_equal(err.kind, ERR_FAILED);
+    assert_non_null(strstr(err.text, "JSON: no memory for "));
     json_add(list, NULL);
     json_set(json, "list", list);
     assert_false(json_print(&text, json, JSON_COMPACT, &err));

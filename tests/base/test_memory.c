@@ -44,6 +44,17 @@ static void too_much_is_refused_by_name(void **state)
     arena_release(&arena);
 }
 
+static void a_refusal_says_how_much_was_asked_for(void **state)
+{
+    (void)state;
+    Err err;
+    assert_false(memory_refused(640, "x.npy", &err));
+    assert_int_equal(err.kind, ERR_FAILED);
+    assert_string_equal(err.text, "x.npy: no memory for 640 bytes; free some, or ask for less");
+    assert_false(memory_refused(7 << 18, "x.npy", &err));
+    assert_non_null(strstr(err.text, "x.npy: no memory for 1.8 MiB; "));
+}
+
 static void sizes_are_rounded_up_to_lines(void **state)
 {
     (void)state;
@@ -105,6 +116,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_are_aligned_and_zero),
         cmocka_unit_test(too_much_is_refused_by_name),
+        cmocka_unit_test(a_refusal_says_how_much_was_asked_for),
         cmocka_unit_test(sizes_are_rounded_up_to_lines),
         cmocka_unit_test(an_arena_hands_out_all_it_has),
         cmocka_unit_test(what_there_is_not_is_refused_before_it_is_taken),

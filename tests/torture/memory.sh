@@ -1,18 +1,20 @@
 # shellcheck shell=bash disable=SC2154 # counts and here are torture.sh's
 # Every allocation of the program made to fail once (tests/torture/allocator.c), command by command:
-# an error that says what there was no memory for, no crash, nothing that is not given back; or a
-# warning where training can do without.
+# an error that says how much there was no memory for, no crash, nothing that is not given back; or
+# a warning where training can do without.
 
-grids="--set train.sample_every=2"
+grids="--set train.sample_every=2" once="--set train.checkpoint_every=0"
 commands=(
     "train --config tiny.json --resume=auto --out new --quiet --set train.steps=2 $grids"
-    "train --config tiny.json --resume --out resumed --quiet --set train.steps=7"
+    "train --config tiny.json --resume --out resumed --quiet --set train.steps=6 $once"
     "train --config tiny.json --dry-run"
     "sample -m base -n 3 -o grid.png --quiet"
     "sample -m base -n 3 -o images --quiet"
     "sample -m base -n 3 -o images.npz --quiet"
     "sample -m base -n 3 -o images.npy --float --sampler dpm++ --steps 5 --quiet"
     "eval -m base --images 4 --budget 3 --nll --json --quiet"
+    "eval -m base --images 4 --loss --oracle --json --quiet"
+    "eval -m base --samples drawn.npz --memorised --pairs pairs.png --json --quiet"
     "info base"
     "info grid.png"
     "schedule --config tiny.json --json"
@@ -29,11 +31,14 @@ starve() { # COMMAND K
     case $status in
     0) [ -s err ] || [ "$(asked)" -ge "$2" ] || return 1
         grep -q 'training goes on$' err || defect "$1, allocation $2: nobody noticed" ;;
-    1) grep -q "^ddpm $name: .*memory" err || defect "$1, allocation $2: says $(cat err)" ;;
+    1) grep -Eq "^ddpm $name: .*no memory for [0-9.]+ (bytes|MiB)" err ||
+        defect "$1, allocation $2: says $(cat err)" ;;
     *) defect "$1, allocation $2: exit code $status: $(cat err)" ;;
     esac
     grep -q 'not given back 0$' report || defect "$1, allocation $2: $(cat report)"
     faults=$((faults + 1))
+    [[ $1 != *resumed* ]] || [ "$(wc -l <resumed/metrics.jsonl)" -ge 5 ] ||
+        defect "$1, allocation $2: lines of metrics.jsonl are lost"
     [[ $1 != *resumed* ]] || [ $(($2 % 100)) -ne 0 ] || lost "$1" "$2"
 }
 
@@ -53,7 +58,8 @@ run_memory() {
     local command i k from step=1
     [ "$counts" = full ] || step=997
     [ -e base ] || train --out base --set train.steps=5 >/dev/null || return
-    "$DDPM" sample -m base -n 3 -o grid.png --quiet >/dev/null || return
+    "$DDPM" sample -m base -n 3 -o grid.png --quiet >/dev/null &&
+        "$DDPM" sample -m base -n 5 -o drawn.npz --quiet >/dev/null || return
     for i in "${!commands[@]}"; do
         command=${commands[$i]}
         from=$((1 + (step > 1) * 41 * i))
