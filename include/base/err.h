@@ -18,7 +18,7 @@ typedef enum {
 
 typedef struct {
     ErrKind kind;
-    char text[2048]; /* one line; control characters in names become question marks */
+    char text[2048]; /* one line that may be shown (base/utf8.h): ? for what may not */
 } Err;
 
 /* Fill `err` in the manner of printf. Always returns false: `return err_set(err, ...);`. */

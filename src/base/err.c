@@ -1,15 +1,10 @@
 #include "base/err.h"
 
+#include "base/utf8.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-/* A message is one line, whatever the names in it hold. */
-static void keep_to_one_line(char *text)
-{
-    for (; *text; text++)
-        if ((unsigned char)*text < ' ' || *text == 127) *text = '?';
-}
 
 bool err_set(Err *err, ErrKind kind, const char *format, ...)
 {
@@ -18,7 +13,7 @@ bool err_set(Err *err, ErrKind kind, const char *format, ...)
     err->kind = kind;
     vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
-    keep_to_one_line(err->text);
+    utf8_make_plain(err->text);
     return false;
 }
 
@@ -38,6 +33,6 @@ bool err_prefix(Err *err, const char *format, ...)
     int room = (int)(sizeof text - strlen(where) - sizeof ": ");
     snprintf(text, sizeof text, "%s: %.*s", where, room, err->text);
     memcpy(err->text, text, sizeof text);
-    keep_to_one_line(err->text);
+    utf8_make_plain(err->text);
     return false;
 }

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/json_text.h"
 #include "base/memory.h"
+#include "base/utf8.h"
 
 #include <assert.h>
 #include <cjson/cJSON.h>
@@ -287,16 +288,21 @@ static size_t missing_bytes(const cJSON *json)
     return bytes;
 }
 
+/* What a terminal would obey is escaped, though JSON asks for that only below U+0020. */
 static void print_string(FILE *out, const char *string)
 {
     fputc('"', out);
-    for (const unsigned char *at = (const unsigned char *)string; *at; at++)
-        if (*at == '"' || *at == '\\')
-            fprintf(out, "\\%c", *at);
-        else if (*at < 0x20)
-            fprintf(out, "\\u%04x", *at);
+    for (const char *at = string, *end = at + strlen(at); at < end;) {
+        unsigned code;
+        size_t size = utf8_read(&code, at, (size_t)(end - at));
+        if (code == '"' || code == '\\')
+            fprintf(out, "\\%c", (int)code);
+        else if (utf8_is_control(code))
+            fprintf(out, "\\u%04x", code);
         else
-            fputc(*at, out);
+            fwrite(at, size > 0 ? size : 1, 1, out);
+        at += size > 0 ? size : 1;
+    }
     fputc('"', out);
 }
 

@@ -4,6 +4,8 @@
  */
 #include "base/json_text.h"
 
+#include "base/utf8.h"
+
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -38,24 +40,6 @@ static void skip_spaces(Scan *scan)
 
 /* --- Strings --- */
 
-/* Bytes of the UTF-8 character at the current place: 0 if there is none (an overlong form, a
- * surrogate and what lies above U+10FFFF are none). */
-static size_t utf8_size(const Scan *scan)
-{
-    static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000};
-    unsigned char first = peek(scan, 0);
-    if (first < 0x80) return 1;
-    if (first < 0xc2 || first > 0xf4) return 0;
-    size_t size = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    unsigned code = first & (0x7fu >> size);
-    for (size_t i = 1; i < size; i++) {
-        if ((peek(scan, i) & 0xc0) != 0x80) return 0;
-        code = code << 6 | (peek(scan, i) & 0x3f);
-    }
-    bool surrogate = code >= 0xd800 && code < 0xe000;
-    return code < least[size] || surrogate || code > 0x10ffff ? 0 : size;
-}
-
 /* The four hexadecimal digits of \uXXXX, `ahead` of the current place; -1 if it is no such. */
 static int escaped_unit(const Scan *scan, size_t ahead)
 {
@@ -87,7 +71,8 @@ static bool scan_escape(Scan *scan)
 static bool scan_string(Scan *scan)
 {
     for (scan->at++; peek(scan, 0) != '"';) {
-        size_t size = utf8_size(scan);
+        unsigned code;
+        size_t size = utf8_read(&code, scan->text + scan->at, scan->length - scan->at);
         if (scan->at >= scan->length) return fail(scan, NULL);
         if (peek(scan, 0) < 0x20)
             return fail(scan, "a control character in a string; write it as an escape");

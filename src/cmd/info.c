@@ -2,6 +2,7 @@
  * ddpm info: what a config, a run, a checkpoint, a diffusers folder or an image of ours holds.
  */
 #include "base/file.h"
+#include "base/utf8.h"
 #include "cmd/command.h"
 #include "cmd/describe.h"
 #include "data/png.h"
@@ -56,13 +57,12 @@ static bool print_network(const Config *config, bool strict, Err *err)
     return true;
 }
 
-/* Texts come from strangers, and a terminal obeys control characters. */
+/* Texts come from strangers. */
 static void print_text(PngText text)
 {
     char line[1024];
     snprintf(line, sizeof line, "%-18s  %s", text.key, text.value);
-    for (char *at = line; *at; at++)
-        if ((unsigned char)*at < ' ' || *at == 127) *at = '?';
+    utf8_make_plain(line);
     puts(line);
 }
 

@@ -58,6 +58,10 @@ static void a_message_is_one_line(void **state)
     assert_string_equal(err.text, "a?b?[2J: no such file");
     err_prefix(&err, "c\td");
     assert_string_equal(err.text, "c?d: a?b?[2J: no such file");
+    err_set(&err, ERR_DATA,
+            "key \xc3\xa9 \xc2\x9b"
+            "2J \xff");
+    assert_string_equal(err.text, "key \xc3\xa9 ?2J ?");
 }
 
 int main(void)

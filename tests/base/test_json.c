@@ -185,6 +185,17 @@ static void what_is_built_is_printed(void **state)
     json_free(json), json_free(copy);
 }
 
+/* Files are looked at with cat. Other bytes than UTF-8, as a path may have, stay as they are. */
+static void what_a_terminal_obeys_is_escaped(void **state)
+{
+    (void)state;
+    Json *json = json_new_list();
+    json_add_string(json, "\x1b[2J\x7f");
+    json_add_string(json, "\xc2\x9b\xe2\x80\xae \xe9\xe0\x80\xa2");
+    prints(json, JSON_COMPACT, "[\"\\u001b[2J\\u007f\",\"\\u009b\\u202e \xe9\xe0\x80\xa2\"]");
+    json_free(json);
+}
+
 static void a_key_is_set_in_its_place(void **state)
 {
     (void)state;
@@ -331,6 +342,7 @@ int main(void)
         cmocka_unit_test(values_are_found),
         cmocka_unit_test(whole_numbers_are_exact),
         cmocka_unit_test(what_is_built_is_printed),
+        cmocka_unit_test(what_a_terminal_obeys_is_escaped),
         cmocka_unit_test(a_key_is_set_in_its_place),
         cmocka_unit_test(a_tree_that_lacks_a_part_is_not_printed),
         cmocka_unit_test(doubles_come_back_the_same),
