@@ -78,7 +78,9 @@ Json *json_copy(const Json *json);
 
 /* --- Printing ---
  *
- * Numbers with the fewest of 15, 16 or 17 digits that give the same double back. */
+ * Numbers with the fewest of 15, 16 or 17 digits that give the same double back. Characters that
+ * would do something to a terminal (base/utf8.h) are escaped; a byte of a string that is not UTF-8,
+ * which JSON cannot hold, becomes U+FFFD, so that what is printed is always JSON. */
 
 typedef enum { JSON_COMPACT, JSON_INDENTED } JsonLayout;
 

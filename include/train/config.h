@@ -65,7 +65,8 @@ bool config_parse(Config *config, const Json *json, const char *origin, Err *err
 /* Defaults, then the file. ERR_USAGE for all that may be wrong with it. */
 bool config_read(Config *config, const char *path, Err *err);
 
-/* "train.steps=100", as config_parse. The value is JSON; a string needs no quotes. */
+/* "train.steps=100", as config_parse. The value is JSON; a string needs no quotes, but has to be
+ * UTF-8, or a run's config.json could not be read again. */
 bool config_set(Config *config, const char *assignment, Err *err);
 
 /* Every key. The caller gives it to json_free. */

@@ -288,20 +288,23 @@ static size_t missing_bytes(const cJSON *json)
     return bytes;
 }
 
-/* What a terminal would obey is escaped, though JSON asks for that only below U+0020. */
+/* What a terminal would obey is escaped, though JSON asks for that only below U+0020. A byte that
+ * is not UTF-8 can only be said to have been there. */
 static void print_string(FILE *out, const char *string)
 {
     fputc('"', out);
     for (const char *at = string, *end = at + strlen(at); at < end;) {
         unsigned code;
         size_t size = utf8_read(&code, at, (size_t)(end - at));
-        if (code == '"' || code == '\\')
+        if (code == UTF8_NONE)
+            fputs("\\ufffd", out);
+        else if (code == '"' || code == '\\')
             fprintf(out, "\\%c", (int)code);
         else if (utf8_is_control(code))
             fprintf(out, "\\u%04x", code);
         else
-            fwrite(at, size > 0 ? size : 1, 1, out);
-        at += size > 0 ? size : 1;
+            fwrite(at, size, 1, out);
+        at += code == UTF8_NONE ? 1 : size;
     }
     fputc('"', out);
 }

@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "base/nearest.h"
+#include "base/utf8.h"
 #include "diffusion/loss.h"
 #include "diffusion/schedule.h"
 
@@ -333,9 +334,23 @@ static Json *value_of_text(const Key *key, const char *text)
     return wrapper;
 }
 
+/* A run's config.json could not be read again otherwise. */
+static bool check_utf8(const char *assignment, Err *err)
+{
+    unsigned code;
+    for (size_t at = 0, size, left = strlen(assignment); left > 0; at += size, left -= size)
+        if ((size = utf8_read(&code, assignment + at, left)) == 0)
+            return err_set(err, ERR_USAGE,
+                           "--set %s: its byte %zu, 0x%02X, is not UTF-8, as all that a config "
+                           "holds has to be; a file can be given another name by a link",
+                           assignment, at + 1, (unsigned char)assignment[at]);
+    return true;
+}
+
 bool config_set(Config *config, const char *assignment, Err *err)
 {
     char path[128];
+    if (!check_utf8(assignment, err)) return false;
     const char *equals = strchr(assignment, '=');
     if (!equals || equals == assignment || equals - assignment >= (int)sizeof path)
         return err_set(err, ERR_USAGE, "--set %s: expected KEY=VALUE, as in train.steps=100",

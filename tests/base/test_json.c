@@ -185,15 +185,21 @@ static void what_is_built_is_printed(void **state)
     json_free(json), json_free(copy);
 }
 
-/* Files are looked at with cat. Other bytes than UTF-8, as a path may have, stay as they are. */
+/* Files are looked at with cat. Whatever a string holds, what is printed can be read. */
 static void what_a_terminal_obeys_is_escaped(void **state)
 {
     (void)state;
     Json *json = json_new_list();
     json_add_string(json, "\x1b[2J\x7f");
     json_add_string(json, "\xc2\x9b\xe2\x80\xae \xe9\xe0\x80\xa2");
-    prints(json, JSON_COMPACT, "[\"\\u001b[2J\\u007f\",\"\\u009b\\u202e \xe9\xe0\x80\xa2\"]");
+    char *text;
+    Err err;
+    prints(json, JSON_COMPACT,
+           "[\"\\u001b[2J\\u007f\",\"\\u009b\\u202e \\ufffd\\ufffd\\ufffd\\ufffd\"]");
+    assert_true(json_print(&text, json, JSON_INDENTED, &err));
     json_free(json);
+    json_free(parse(text));
+    free(text);
 }
 
 static void a_key_is_set_in_its_place(void **state)

@@ -283,6 +283,7 @@ static void set_refused(const char *assignment, const char *message)
 static void set_refuses_what_a_file_may_not_say(void **state)
 {
     (void)state;
+    set_refused("data.path=a\xe9", "--set data.path=a?: its byte 12, 0xE9, is not UTF-8");
     set_refused("train.steps", "expected KEY=VALUE");
     set_refused("=3", "expected KEY=VALUE");
     set_refused("train.stpes=3", "did you mean train.steps?");
