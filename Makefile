@@ -49,9 +49,12 @@ SOURCES   = $(sort $(wildcard src/*/*.c))
 OBJECTS   = $(SOURCES:src/%.c=$(BUILD)/%.o)
 LIBRARY   = $(BUILD)/libddpm.a
 SUPPORT   = $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(filter-out $(wildcard tests/*/test_*.c),\
-              $(filter-out tests/torture/%,$(wildcard tests/*.c tests/*/*.c))))
+              $(filter-out tests/torture/% tests/fuzz/%,$(wildcard tests/*.c tests/*/*.c))))
 ALLOCATOR = $(BUILD)/tests/torture/allocator.so
-TESTS     = $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/*/test_*.c)))
+HARNESSES = $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+REPLAYS   = $(HARNESSES:%=$(BUILD)/tests/fuzz/%)
+FUZZERS   = $(HARNESSES:%=$(BUILD)/fuzzers/%)
+TESTS     = $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/*/test_*.c))) $(REPLAYS)
 SCRIPTS   = $(sort $(wildcard tests/*/*.bats))
 IN_SHARE  = $(patsubst src/%.c,$(BUILD)/%.o,$(shell grep -ls DDPM_SHARE src/main.c $(SOURCES)))
 
@@ -79,6 +82,17 @@ $(BUILD)/tests/%.o: tests/%.c $(BUILD)/.flags
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT) $(LIBRARY)
 	@echo link $@
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+
+# The harnesses of tests/fuzz, with the inputs that are kept and, of clang, with libFuzzer.
+$(REPLAYS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/fuzz.o \
+            $(BUILD)/tests/fuzz/replay.o $(LIBRARY)
+	@echo link $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(FUZZERS): $(BUILD)/fuzzers/%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/fuzz.o $(LIBRARY)
+	@mkdir -p $(@D)
+	@echo link $@
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
 # Preloaded by tests/torture: nothing of the program is in it.
 $(ALLOCATOR): tests/torture/allocator.c $(BUILD)/.flags
@@ -121,6 +135,19 @@ check: ## every test under AddressSanitizer and UBSan
 
 run-tests: $(PROGRAM) $(TESTS) $(ALLOCATOR)
 	@DDPM=$(abspath $(PROGRAM)) ALLOCATOR=$(abspath $(ALLOCATOR)) tests/run.sh $(TESTS) $(SCRIPTS)
+
+# FUZZ="idx npy": these alone. SECONDS: how long for each. Warnings are those of gcc.
+FUZZ    = $(HARNESSES)
+SECONDS = 600
+FUZZED  = CC=clang WARNINGS= BUILD=$(BUILD)/fuzz OPTIMISE='-O1 -march=$(ARCH)' \
+          SANITIZE='-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all \
+          -fno-omit-frame-pointer'
+fuzz: ## inputs made up by libFuzzer for what reads files, ten minutes for each
+	@scripts/setup.sh build fuzz
+	@$(REMAKE) run-fuzz $(FUZZED)
+
+run-fuzz: $(FUZZ:%=$(BUILD)/fuzzers/%)
+	@BUILD=$(BUILD) tests/fuzz/fuzz.sh $(SECONDS) $(FUZZ)
 
 torture: ## faults by the thousand, some hours; when interrupted, goes on where it was
 	@scripts/setup.sh build test
@@ -169,7 +196,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 FORCE:
-.PHONY: all setup demo test check torture run-torture run-tests tests run lint run-lint format \
-        install uninstall clean bench help FORCE
+.PHONY: all setup demo test check fuzz run-fuzz torture run-torture run-tests tests run lint \
+        run-lint format install uninstall clean bench help FORCE
 .SECONDARY:
--include $(OBJECTS:.o=.d) $(BUILD)/main.d $(SUPPORT:.o=.d) $(TESTS:=.d)
+-include $(OBJECTS:.o=.d) $(BUILD)/main.d $(SUPPORT:.o=.d) $(TESTS:=.d) \
+         $(patsubst tests/%.c,$(BUILD)/tests/%.d,$(wildcard tests/fuzz/*.c))

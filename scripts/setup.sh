@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing through the system's package manager:
 #
-#     scripts/setup.sh [build|test|lint|demo]...      (build and test if none is given)
+#     scripts/setup.sh [build|test|lint|fuzz|demo]...      (build and test if none is given)
 #
 # What is there is looked for itself, not asked of the package manager: where nothing is missing
 # this takes no time, no network and no rights. Exit code 1 if something is missing that cannot be
@@ -27,6 +27,9 @@ test     gnuplot       gnuplot-nox             gnuplot              gnuplot    g
 lint     clang-format  clang-format            clang-tools-extra    clang      clang-format
 lint     shellcheck    shellcheck              ShellCheck           shellcheck shellcheck
 lint     objdump       binutils                binutils             binutils   binutils
+fuzz     clang         clang                   clang                clang      -
+fuzz     libfuzzer     libclang-rt-dev         compiler-rt          compiler-rt -
+fuzz     libomp        libomp-dev              libomp-devel         openmp     -
 demo     fashion-mnist dataset-fashion-mnist   -                    -          -
 "
 
@@ -38,6 +41,10 @@ have() { # WHAT
     libcjson | zlib | cmocka) pkg-config --exists "$1" 2>/dev/null ;;
     stb) pkg-config --exists stb 2>/dev/null || [ -e /usr/include/stb/stb_image.h ] ||
         [ -e /opt/homebrew/include/stb/stb_image.h ] || [ -e /usr/local/include/stb/stb_image.h ] ;;
+    libfuzzer) echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' |
+        clang -fsanitize=fuzzer,address -x c - -o /dev/null 2>/dev/null ;;
+    libomp) printf '#include <omp.h>\nint main(void) { return 0; }\n' |
+        clang -fopenmp -x c - -o /dev/null 2>/dev/null ;;
     fashion-mnist) [ -e "${DDPM_DATA:-data}/fashion-mnist/train-images-idx3-ubyte.gz" ] ||
         [ -e /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz ] ;;
     *) command -v "$1" >/dev/null ;;
@@ -128,9 +135,9 @@ required=() demo=""
 for group in "$@"; do
     case $group in
     demo) demo=yes ;;
-    build | test | lint) required+=("$group") ;;
+    build | test | lint | fuzz) required+=("$group") ;;
     *)
-        echo "setup: no group is named $group; there are build, test, lint and demo" >&2
+        echo "setup: no group is named $group; there are build, test, lint, fuzz and demo" >&2
         exit 2
         ;;
     esac
