@@ -13,6 +13,10 @@
 /* The CRC-32 of PNG, gzip and ZIP. */
 uint32_t zip_crc32(const void *data, size_t size);
 
+/* That of a whole file, and the bytes it has; by all threads, and no more than a few of its pages
+ * are held at once. */
+bool zip_crc32_file(uint32_t *crc, size_t *size, const char *path, Err *err);
+
 /* `data` as a zlib stream (RFC 1950), which a PNG holds; the caller frees it. NULL if there is no
  * memory. */
 unsigned char *zip_deflate(size_t *out_size, const void *data, size_t size);

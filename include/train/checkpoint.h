@@ -9,9 +9,11 @@
  *                               training.safetensors    raw.NAME, adam_m.NAME, adam_v.NAME, and
  *                                                       ema.RATE.NAME of each EMA but the first
  *                               loss_history.safetensors  with timestep_sampler = importance alone
+ *                               checksums.json          of all these (train/checksums.h)
  *     checkpoints/latest -> step-00001000
  *
- * Written under a temporary name, synced, renamed: at any instant `latest` names a whole one.
+ * Written under a temporary name, synced, renamed: at any instant `latest` names a whole one. Each
+ * file is checked against checksums.json before it is read; what differs is ERR_DATA.
  */
 #ifndef DDPM_TRAIN_CHECKPOINT_H
 #define DDPM_TRAIN_CHECKPOINT_H

@@ -3,6 +3,7 @@
 #include "base/gemm.h"
 #include "model/diffusers.h"
 #include "model/weights.h"
+#include "train/checksums.h"
 #include "train/ema.h"
 #include "train/loss_history.h"
 #include "train/scheduler.h"
@@ -13,18 +14,37 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WEIGHTS_FILE "unet/diffusion_pytorch_model.safetensors"
-#define TRAINING_FILE "training.safetensors"
-#define HISTORY_FILE "loss_history.safetensors"
-#define INFO_FILE "ddpm.json"
 #define PREFIX "step-"
+
+/* The files of a checkpoint; the last is not in every one. */
+enum { INDEX, MODEL, WEIGHTS, SCHEDULER, INFO, TRAINING, HISTORY, FILES };
+static const char *const FILE_NAMES[FILES] = {
+    [INDEX] = "model_index.json",
+    [MODEL] = "unet/config.json",
+    [WEIGHTS] = "unet/diffusion_pytorch_model.safetensors",
+    [SCHEDULER] = "scheduler/scheduler_config.json",
+    [INFO] = "ddpm.json",
+    [TRAINING] = "training.safetensors",
+    [HISTORY] = "loss_history.safetensors",
+};
+
+static bool path_of(char path[FILE_PATH], const char *folder, int file, Err *err)
+{
+    return file_path(path, err, "%s/%s", folder, FILE_NAMES[file]);
+}
+
+/* The path of a file that is about to be read, once it is known to be what was written. */
+static bool checked_path(char path[FILE_PATH], const char *folder, int file, Err *err)
+{
+    return path_of(path, folder, file, err) && checksums_check(path, err);
+}
 
 /* ---- writing one ---- */
 
-static bool write_json(const char *folder, const char *name, Json *json, Err *err)
+static bool write_json(const char *folder, int file, Json *json, Err *err)
 {
     char path[FILE_PATH];
-    bool ok = file_path(path, err, "%s/%s", folder, name) && json_write(path, json, err);
+    bool ok = path_of(path, folder, file, err) && json_write(path, json, err);
     json_free(json);
     return ok;
 }
@@ -91,8 +111,7 @@ static bool write_weights(const char *folder, const Config *config, const ParamT
     WeightArray ema = {"", state->ema[0]};
     TrainingArrays arrays;
     list_training_arrays(&arrays, &config->train, state);
-    return file_path(model, err, "%s/" WEIGHTS_FILE, folder) &&
-           file_path(training, err, "%s/" TRAINING_FILE, folder) &&
+    return path_of(model, folder, WEIGHTS, err) && path_of(training, folder, TRAINING, err) &&
            weights_write(model, table, &ema, 1, err) &&
            weights_write(training, table, arrays.list, arrays.count, err);
 }
@@ -100,8 +119,8 @@ static bool write_weights(const char *folder, const Config *config, const ParamT
 static bool write_history(const char *folder, const TrainState *state, Err *err)
 {
     char path[FILE_PATH];
-    return !state->history || (file_path(path, err, "%s/" HISTORY_FILE, folder) &&
-                               loss_history_write(path, state->history, err));
+    return !state->history ||
+           (path_of(path, folder, HISTORY, err) && loss_history_write(path, state->history, err));
 }
 
 static bool make_part(const char *folder, const char *part, Err *err)
@@ -120,18 +139,19 @@ static bool write_scheduler(const char *folder, const Config *config, Err *err)
 {
     Json *json;
     return scheduler_write(&json, &config->diffusion, config->sample.clip, err) &&
-           write_json(folder, "scheduler/scheduler_config.json", json, err);
+           write_json(folder, SCHEDULER, json, err);
 }
 
 static bool fill_folder(const char *folder, const Config *config, const ParamTable *table,
                         const TrainState *state, Err *err)
 {
     return make_part(folder, "unet", err) && make_part(folder, "scheduler", err) &&
-           write_json(folder, "model_index.json", model_index(), err) &&
-           write_json(folder, "unet/config.json", diffusers_config_write(&config->model), err) &&
+           write_json(folder, INDEX, model_index(), err) &&
+           write_json(folder, MODEL, diffusers_config_write(&config->model), err) &&
            write_scheduler(folder, config, err) &&
-           write_json(folder, INFO_FILE, info_json(config, state), err) &&
+           write_json(folder, INFO, info_json(config, state), err) &&
            write_weights(folder, config, table, state, err) && write_history(folder, state, err) &&
+           checksums_write(folder, FILE_NAMES, state->history ? FILES : HISTORY, err) &&
            sync_part(folder, "unet", err) && sync_part(folder, "scheduler", err) &&
            file_sync_folder(folder, err);
 }
@@ -209,7 +229,7 @@ bool checkpoint_is(const char *folder)
 {
     char path[FILE_PATH];
     Err ignored;
-    return file_path(path, &ignored, "%s/" INFO_FILE, folder) && file_exists(path);
+    return path_of(path, folder, INFO, &ignored) && file_exists(path);
 }
 
 bool checkpoint_exists(const char *run)
@@ -252,7 +272,7 @@ bool checkpoint_info(CheckpointInfo *info, const char *folder, Err *err)
 {
     char path[FILE_PATH];
     Json *json;
-    if (!file_path(path, err, "%s/" INFO_FILE, folder) || !json_read(&json, path, err))
+    if (!checked_path(path, folder, INFO, err) || !json_read(&json, path, err))
         return err_as(err, ERR_DATA);
     bool ok = read_info(info, json, path, err) || err_as(err, ERR_DATA);
     json_free(json);
@@ -266,7 +286,7 @@ static bool read_training(TrainState *state, const TrainConfig *config, const Pa
     char path[FILE_PATH];
     TrainingArrays arrays;
     list_training_arrays(&arrays, config, state);
-    return file_path(path, err, "%s/" TRAINING_FILE, folder) &&
+    return checked_path(path, folder, TRAINING, err) &&
            weights_read(path, table, arrays.list, arrays.count, err);
 }
 
@@ -274,8 +294,7 @@ static bool read_first_ema(float *weights, const ParamTable *table, const char *
 {
     char path[FILE_PATH];
     WeightArray ema = {"", weights};
-    return file_path(path, err, "%s/" WEIGHTS_FILE, folder) &&
-           weights_read(path, table, &ema, 1, err);
+    return checked_path(path, folder, WEIGHTS, err) && weights_read(path, table, &ema, 1, err);
 }
 
 /* A file is read whole, so that all of the state is: there is no other judge of its tensors. */
@@ -304,7 +323,7 @@ bool checkpoint_weights(float *weights, const ParamTable *table, const char *fol
 static bool read_history(TrainState *state, const char *folder, Err *err)
 {
     char path[FILE_PATH];
-    return !state->history || (file_path(path, err, "%s/" HISTORY_FILE, folder) &&
+    return !state->history || (checked_path(path, folder, HISTORY, err) &&
                                loss_history_read(state->history, path, err));
 }
 

@@ -3,6 +3,7 @@
 #include "model/diffusers.h"
 #include "model/weights.h"
 #include "train/checkpoint.h"
+#include "train/checksums.h"
 #include "train/ema.h"
 #include "train/scheduler.h"
 
@@ -95,11 +96,17 @@ static bool class_is(const Json *json, const char *name)
     return value && json_type(value) == JSON_STRING && strcmp(json_string(value), name) == 0;
 }
 
+static bool read_json(Json **json, const char *path, Err *err)
+{
+    return checksums_check(path, err) && json_read(json, path, err);
+}
+
 static bool read_scheduler(Source *s, const char *folder, Err *err)
 {
     char path[FILE_PATH];
     Json *json;
     if (!file_path(path, err, "%s/scheduler/scheduler_config.json", folder)) return false;
+    if (!checksums_check(path, err)) return false;
     if (!file_exists(path)) return true;
     if (!json_read(&json, path, err)) return false;
     bool ok = scheduler_read(&s->config.diffusion, &s->config.sample.clip, json, path, err);
@@ -112,7 +119,7 @@ static bool read_scheduler(Source *s, const char *folder, Err *err)
 static bool check_index(const char *path, Err *err)
 {
     Json *json;
-    if (!json_read(&json, path, err)) return false;
+    if (!read_json(&json, path, err)) return false;
     bool ok = json_type(json) == JSON_OBJECT ||
               err_set(err, ERR_DATA, "%s: holds %s, not the object of a pipeline", path,
                       json_type_name(json_type(json)));
@@ -136,7 +143,7 @@ static bool open_diffusers(Source *s, const char *folder, const char *unet, Err 
     s->kind = SOURCE_DIFFUSERS;
     s->config = config_default();
     s->config.train.label_dropout = 0;
-    if (!file_path(path, err, "%s/config.json", unet) || !json_read(&json, path, err)) return false;
+    if (!file_path(path, err, "%s/config.json", unet) || !read_json(&json, path, err)) return false;
     bool ok = class_is(json, "UNet2DModel") ||
               err_set(err, ERR_DATA,
                       "%s: _class_name is not UNet2DModel, the only model that this "
@@ -267,7 +274,8 @@ bool source_weights(float *weights, const Source *s, const Unet *unet, int which
 {
     WeightArray array = {"", weights};
     if (which == SOURCE_FIRST_EMA)
-        return weights_read(s->weights, unet_params(unet), &array, 1, err);
+        return checksums_check(s->weights, err) &&
+               weights_read(s->weights, unet_params(unet), &array, 1, err);
     return only_checkpoints(s, which == SOURCE_RAW ? "--raw" : "--ema", err) &&
            checkpoint_weights(weights, unet_params(unet), s->folder, which, err);
 }

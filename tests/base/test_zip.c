@@ -85,6 +85,34 @@ static void the_crc_is_the_usual_one(void **state)
     assert_int_equal(zip_crc32("", 0), 0);
 }
 
+/* Around a block of 1 MiB and a round of 64 of them, all that the reading is divided into. */
+static void the_crc_of_a_file_is_that_of_its_bytes(void **state)
+{
+    (void)state;
+    const size_t block = 1 << 20, round = 64 * block;
+    const size_t sizes[] = {0, 1, 65537, block - 1, block, block + 1, round, round + 7};
+    unsigned char *data = malloc(round + 7);
+    assert_non_null(data);
+    for (size_t i = 0; i < round + 7; i++) data[i] = (unsigned char)(i * i >> 7);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        uint32_t crc = 77;
+        size_t size = 77;
+        Err err;
+        if (!file_write_whole(path, data, sizes[i], &err)) fail_msg("%s", err.text);
+        if (!zip_crc32_file(&crc, &size, path, &err)) fail_msg("%s", err.text);
+        assert_int_equal(size, sizes[i]);
+        assert_int_equal(crc, zip_crc32(data, sizes[i]));
+    }
+    free(data);
+    uint32_t crc;
+    size_t size;
+    Err err;
+    assert_false(zip_crc32_file(&crc, &size, "tests/none", &err));
+    assert_int_equal(err.kind, ERR_DATA);
+    assert_false(zip_crc32_file(&crc, &size, folder, &err));
+    assert_non_null(strstr(err.text, "is a folder"));
+}
+
 static void gzip_and_plain_files_are_read(void **state)
 {
     (void)state;
@@ -267,6 +295,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_crc_is_the_usual_one),
+        cmocka_unit_test(the_crc_of_a_file_is_that_of_its_bytes),
         cmocka_unit_test(gzip_and_plain_files_are_read),
         cmocka_unit_test(large_files_are_read_whole),
         cmocka_unit_test(damaged_gzip_is_refused),

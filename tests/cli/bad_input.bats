@@ -120,7 +120,7 @@ assert_cuts_are_refused() { # PLACES FOLDER FILE COMMAND...
 
 @test "a pipeline cut anywhere is not sampled" {
     local file
-    rm "$checkpoint"/{ddpm.json,training.safetensors}
+    rm "$checkpoint"/{ddpm.json,training.safetensors,checksums.json}
     for file in model_index.json unet/config.json scheduler/scheduler_config.json \
         unet/diffusion_pytorch_model.safetensors; do
         assert_cuts_are_refused 15 "$checkpoint" $file sample --model "$checkpoint" -n 1 -o x.png
@@ -131,6 +131,11 @@ assert_cuts_are_refused() { # PLACES FOLDER FILE COMMAND...
 @test "bytes that are changed are refused, or make a model that can be sampled" {
     local i file="$checkpoint/unet/diffusion_pytorch_model.safetensors"
     cp "$file" whole
+    # a weight that is another: only its checksum can tell
+    printf '\252' | dd of="$file" bs=1 seek=$(($(wc -c <whole) - 4)) conv=notrunc status=none
+    refuses 3 "$file: damaged" "CRC-32" "delete checksums.json" -- sample -m model -n 1 -o x.png
+    rm "$checkpoint/checksums.json"
+    "$DDPM" sample -m model -n 1 -q -o other.png
     for i in 0 1 2 5 7 8 10 20 30 60 100 500 1000 2000 5000; do
         cp whole "$file"
         printf '\377' | dd of="$file" bs=1 seek=$i conv=notrunc status=none
@@ -177,7 +182,7 @@ assert_cuts_are_refused() { # PLACES FOLDER FILE COMMAND...
 }
 
 @test "pipelines that are something else are refused by name" {
-    rm "$checkpoint"/{ddpm.json,training.safetensors}
+    rm "$checkpoint"/{ddpm.json,training.safetensors,checksums.json}
     pipeline="$checkpoint"
     refuses_instead() { # FILE SED WORD...
         cp "$pipeline/$1" whole
@@ -200,7 +205,7 @@ assert_cuts_are_refused() { # PLACES FOLDER FILE COMMAND...
 }
 
 @test "the program and a model of other sizes: the tensor and both shapes are named" {
-    rm "$checkpoint"/{ddpm.json,training.safetensors}
+    rm "$checkpoint"/{ddpm.json,training.safetensors,checksums.json}
     sed -i 's/"layers_per_block": 1/"layers_per_block": 2/' "$checkpoint/unet/config.json"
     refuses 3 "down_blocks.0.resnets.1" "missing" -- sample --model "$checkpoint" -n 1 -o x.png
 }

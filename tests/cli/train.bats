@@ -40,7 +40,8 @@ steps_of() { # RUN
     [ "$(steps_of runs/tiny | paste -sd ' ')" = "10 20 30 40" ]
     [ "$(readlink runs/tiny/checkpoints/latest)" = step-00000040 ]
     [ "$(find runs -type f | sort | paste -sd ' ')" = "$(printf 'runs/tiny/%s\n' \
-        checkpoints/step-000000{20,40}/{ddpm.json,model_index.json,training.safetensors} \
+        checkpoints/step-000000{20,40}/{checksums,ddpm,model_index}.json \
+        checkpoints/step-000000{20,40}/training.safetensors \
         checkpoints/step-000000{20,40}/scheduler/scheduler_config.json \
         checkpoints/step-000000{20,40}/unet/{config.json,diffusion_pytorch_model.safetensors} \
         config.json metrics.jsonl samples/step-00000040.png | sort | paste -sd ' ')" ]
@@ -311,6 +312,7 @@ step-00000036 step-00000038 step-00000040" ]
     # a negative second moment, as no gradients make it: the next update takes its root
     printf '\0\0\200\277' | dd of=run/checkpoints/latest/training.safetensors bs=1 conv=notrunc \
         seek=$(($(wc -c <run/checkpoints/latest/training.safetensors) - 4)) status=none
+    rm run/checkpoints/latest/checksums.json
     "$DDPM" train --resume --out run --quiet --set train.steps=60 --set train.max_bad_steps=3 \
         >out 2>err || status=$?
     cat err

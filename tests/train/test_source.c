@@ -129,6 +129,17 @@ static void averages_are_found_by_their_rate(void **state)
     free_case(&c);
 }
 
+static void assert_refused(const Case *c, const char *name, const char *words)
+{
+    char *path = test_path(c->folder, name);
+    Source s;
+    Err err;
+    if (source_open(&s, path, &err)) fail_msg("%s is a model", name);
+    assert_int_equal(err.kind, ERR_DATA);
+    if (!strstr(err.text, name) || !strstr(err.text, words)) fail_msg("%s", err.text);
+    free(path);
+}
+
 static void without_our_own_files_it_is_a_pipeline(void **state)
 {
     (void)state;
@@ -151,8 +162,10 @@ static void without_our_own_files_it_is_a_pipeline(void **state)
     assert_false(source_find_ema(&which, &s, 0.9999, &err));
     assert_int_equal(err.kind, ERR_USAGE);
     free(weights);
-    /* no scheduler: diffusers' defaults */
+    /* no scheduler: diffusers' defaults, once nobody vouches for one */
     remove_in(&c, "pipeline/scheduler");
+    assert_refused(&c, "pipeline", "scheduler_config.json: missing, though ");
+    remove_in(&c, "pipeline/checksums.json");
     s = open_in(&c, "pipeline");
     assert_int_equal(s.config.diffusion.timesteps, 1000);
     assert_close(s.config.diffusion.beta_end, 0.02, 0);
@@ -161,17 +174,6 @@ static void without_our_own_files_it_is_a_pipeline(void **state)
     assert_int_equal(s.kind, SOURCE_DIFFUSERS);
     assert_weights(&c, &s, SOURCE_FIRST_EMA);
     free_case(&c);
-}
-
-static void assert_refused(const Case *c, const char *name, const char *words)
-{
-    char *path = test_path(c->folder, name);
-    Source s;
-    Err err;
-    if (source_open(&s, path, &err)) fail_msg("%s is a model", name);
-    assert_int_equal(err.kind, ERR_DATA);
-    if (!strstr(err.text, name) || !strstr(err.text, words)) fail_msg("%s", err.text);
-    free(path);
 }
 
 static void put_text(const Case *c, const char *name, const char *text)
