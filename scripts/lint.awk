@@ -109,7 +109,7 @@ function check_include(  name, base, to) {
     base = name
     sub(/.*\//, "", base)
     if ($0 ~ /</) {
-        if (name ~ /^sys\// || index(SYSTEM, " " substr(name, 1, length(name) - 2) " ")) return
+        if (name ~ /^(sys|linux)\// || index(SYSTEM, " " substr(name, 1, length(name) - 2) " ")) return
         includers[base] = includers[base] file ":" FNR " "
         return
     }

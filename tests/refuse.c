@@ -1,0 +1,72 @@
+#include "refuse.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifdef __linux__
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+static bool install(struct sock_filter *code, size_t length)
+{
+    struct sock_fprog program = {(unsigned short)length, code};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+/* Arguments are 64 bits, and the low half comes first on all machines that this is tested on. */
+bool test_refuse_call(int call, int first, int reason)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)call, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)first, 0, first >= 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)reason),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    return install(code, sizeof code / sizeof *code);
+}
+
+bool test_have_filter(void)
+{
+    struct sock_filter code[] = {BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    return install(code, 1);
+}
+
+bool test_refuse_seccomp(void)
+{
+    return test_refuse_call(SYS_prctl, PR_SET_SECCOMP, EINVAL);
+}
+
+#else
+
+bool test_refuse_call(int call, int first, int reason)
+{
+    return (void)call, (void)first, (void)reason, false;
+}
+
+bool test_have_filter(void)
+{
+    return false;
+}
+
+bool test_refuse_seccomp(void)
+{
+    return true; /* it has none */
+}
+
+#endif
+
+bool test_in_child(bool (*holds)(void))
+{
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) _exit(holds() ? 0 : 1);
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+    return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}

@@ -1,0 +1,23 @@
+/*
+ * What a system may refuse, refused by a seccomp filter of this process, for good: in a child of
+ * the test's.
+ */
+#ifndef DDPM_TESTS_REFUSE_H
+#define DDPM_TESTS_REFUSE_H
+
+#include <stdbool.h>
+
+/* From now on `call` fails with errno `reason`; if first >= 0, only with that first argument.
+ * Whether it could be had; without Linux not. */
+bool test_refuse_call(int call, int first, int reason);
+
+/* A filter that refuses nothing, as containers have one that refuses little. */
+bool test_have_filter(void);
+
+/* As a system without seccomp. */
+bool test_refuse_seccomp(void);
+
+/* What it returns in a child of its own. */
+bool test_in_child(bool (*holds)(void));
+
+#endif
