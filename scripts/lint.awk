@@ -19,7 +19,8 @@ BEGIN {
     home["cJSON.h"] = "src/base/json.c"
     home["omp.h"] = "src/base/parallel.c"
     home["zlib.h"] = "src/base/"
-    home["stb_image.h"] = home["stb_image_write.h"] = "src/data/image.c"
+    home["stb_image.h"] = "src/data/stb_decode.c"
+    home["stb_image_write.h"] = "src/data/image.c"
     home["stb_image_resize.h"] = home["stb_image_resize2.h"] = "src/data/image.c"
     home["cmocka.h"] = "tests/support.h"
     SYSTEM = " assert complex ctype errno fenv float inttypes limits locale math setjmp signal " \

@@ -1,8 +1,8 @@
 /*
  * Images as bytes, and their files: PNG, JPEG and BMP are read, PNG is written.
  *
- * Image files come from strangers, and stb_image is not hardened: a file's stated size is checked
- * before it is decoded, and what the decoder may allocate is bounded.
+ * Image files come from strangers, and stb_image is not hardened: it decodes in a process of its
+ * own (data/decode.h).
  */
 #ifndef DDPM_DATA_IMAGE_H
 #define DDPM_DATA_IMAGE_H
@@ -22,6 +22,8 @@ typedef struct {
  * there is no memory. */
 bool image_new(Image *image, int height, int width, int channels, Err *err);
 
+size_t image_bytes(const Image *image); /* of its pixels */
+
 /* Free the pixels; an empty image may be released again. */
 void image_release(Image *image);
 
@@ -32,9 +34,17 @@ bool image_has_ending(const char *path);
 /*
  * Read the image file `path`, with `channels` 1 or 3 (grey is 0.30 red + 0.59 green + 0.11 blue),
  * or 0 for the file's own. Alpha is dropped, 16 bits are cut to 8, JPEG's EXIF turn is ignored. At
- * most 2^26 pixels. On false `image` is empty. ERR_DATA names the file and what is wrong with it.
+ * most 2^26 pixels. On false `image` is empty. ERR_DATA names the file and what is wrong with it;
+ * ERR_FAILED: no memory, no process, or no seccomp where the file is no PNG.
  */
 bool image_read(Image *image, const char *path, int channels, Err *err);
+
+/*
+ * Read the first of the *count files `paths`, and as many of those behind it as are decoded
+ * together, which is much faster where they are small; *count becomes their number, 1 or more. On
+ * false there is none, and *count is which file is bad, all before it being good.
+ */
+bool image_read_some(Image *images, int *count, const char *const *paths, int channels, Err *err);
 
 /* `out` = the largest part in the middle of `image` that has the shape height : width, resized to
  * height x width (Mitchell's filter to shrink, Catmull and Rom's to enlarge). `out` is allocated.

@@ -29,17 +29,6 @@ static bool check_size(const char *path, int height, int width, int channels, co
                    height, width, channels, m->height, m->width, m->channels);
 }
 
-static bool read_into(uint8_t *pixels, const char *path, const ModelConfig *m, Err *err)
-{
-    Image image;
-    if (!image_read(&image, path, m->channels, err)) return false;
-    bool fits = check_size(path, image.height, image.width, image.channels, m, err);
-    if (fits)
-        memcpy(pixels, image.pixels, (size_t)m->height * (size_t)m->width * (size_t)m->channels);
-    image_release(&image);
-    return fits;
-}
-
 static int count_images(const FileList *list)
 {
     int count = 0;
@@ -47,17 +36,56 @@ static int count_images(const FileList *list)
     return count;
 }
 
+/* Image files that are read in one call. */
+enum { TOGETHER = 64 };
+typedef struct {
+    char names[TOGETHER][FILE_PATH];
+    const char *paths[TOGETHER];
+    int count;
+} Some;
+
+/* The images of the folder from its file *next on, which moves behind them. */
+static bool next_some(Some *some, size_t *next, const FileList *list, const char *folder, Err *err)
+{
+    for (some->count = 0; *next < list->count && some->count < TOGETHER; (*next)++) {
+        char *path = some->names[some->count];
+        if (!image_has_ending(list->names[*next])) continue;
+        if (!file_path(path, err, "%s/%s", folder, list->names[*next])) return false;
+        some->paths[some->count++] = path;
+    }
+    return true;
+}
+
+/* Into set's images from `first` on. */
+static bool read_some(Dataset *set, int first, const Some *some, const ModelConfig *m, Err *err)
+{
+    Image images[TOGETHER];
+    bool fit = true;
+    for (int done = 0, count; fit && done < some->count; done += count) {
+        count = some->count - done;
+        if (!image_read_some(images, &count, some->paths + done, m->channels, err)) return false;
+        for (int i = 0; i < count; i++) {
+            Image *image = &images[i];
+            fit = fit && check_size(some->paths[done + i], image->height, image->width,
+                                    image->channels, m, err);
+            if (fit)
+                memcpy(dataset_image(set, first + done + i), image->pixels, image_bytes(image));
+            image_release(image);
+        }
+    }
+    return fit;
+}
+
 static bool read_all(Dataset *set, const FileList *list, const char *folder, const ModelConfig *m,
                      Err *err)
 {
-    char path[FILE_PATH];
-    int done = 0;
-    for (size_t i = 0; i < list->count; i++)
-        if (image_has_ending(list->names[i]) &&
-            !(file_path(path, err, "%s/%s", folder, list->names[i]) &&
-              read_into(dataset_image(set, done++), path, m, err)))
-            return false;
-    return true;
+    size_t next = 0;
+    Some *some = memory_new(1, sizeof *some, "the names of images", err);
+    bool good = some;
+    for (int first = 0; good && first < set->count; first += some->count)
+        good = next_some(some, &next, list, folder, err) && read_some(set, first, some, m, err);
+    free(some);
+    return good;
 }
 
 static bool read_folder(Dataset *set, const char *folder, const ModelConfig *m, Err *err)

@@ -1,16 +1,14 @@
 /*
- * The one file that knows stb. Its functions take and give bytes in memory; files are read and
- * written by base/file.h, whose errors name the path and whose writes are atomic.
- *
- * stb checks little: sizes are checked here, before it decodes; its allocations are capped, since a
- * PNG of 71 bytes can ask for gigabytes; and only the three formats that cameras and programs write
- * are compiled in.
+ * stb resizes and writes here, where the pixels are our own; what strangers made it decodes behind
+ * walls (data/decode.h). Its functions take and give bytes in memory; files are read and written by
+ * base/file.h, whose errors name the path and whose writes are atomic.
  */
 #include "data/image.h"
 
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/zip.h"
+#include "data/decode.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -18,21 +16,9 @@
 #include <strings.h>
 
 enum {
-    MAX_PIXELS = 1 << 26,  /* of a file that is read */
-    MAX_FILE = 1 << 30,    /* its bytes */
-    MAX_DECODER = 5 << 27, /* what stb may take at once: MAX_PIXELS of four 16-bit channels, more */
-    MAX_IMAGE = 1 << 30    /* stb_image_write multiplies sizes in int */
+    MAX_FILE = 1 << 30, /* bytes of a file that is read */
+    MAX_IMAGE = 1 << 30 /* stb_image_write multiplies sizes in int */
 };
-
-static void *capped_malloc(size_t size)
-{
-    return size <= MAX_DECODER ? malloc(size) : NULL;
-}
-
-static void *capped_realloc(void *block, size_t size)
-{
-    return size <= MAX_DECODER ? realloc(block, size) : NULL;
-}
 
 /* zlib packs better than stb does, and where there is no memory says so instead of ending the
  * program. */
@@ -46,16 +32,6 @@ static unsigned char *pack(const unsigned char *data, int size, int *out_size)
 
 /* Told at the end of the file, where a pop would have ended it. */
 #pragma GCC diagnostic ignored "-Wunused-function"
-#define STBI_MALLOC capped_malloc
-#define STBI_REALLOC capped_realloc
-#define STBI_FREE free
-#define STBI_ONLY_PNG
-#define STBI_ONLY_JPEG
-#define STBI_ONLY_BMP
-#define STBI_NO_STDIO
-#define STB_IMAGE_STATIC
-#define STB_IMAGE_IMPLEMENTATION
-#include <stb_image.h>
 #define STBI_WRITE_NO_STDIO
 #define STBIW_ZLIB_COMPRESS(data, size, out_size, quality) pack(data, size, out_size)
 #define STB_IMAGE_WRITE_STATIC
@@ -78,6 +54,11 @@ bool image_new(Image *image, int height, int width, int channels, Err *err)
     return image->pixels != NULL;
 }
 
+size_t image_bytes(const Image *image)
+{
+    return (size_t)image->height * (size_t)image->width * (size_t)image->channels;
+}
+
 void image_release(Image *image)
 {
     free(image->pixels);
@@ -95,39 +76,44 @@ bool image_has_ending(const char *path)
 
 /* --- Reading --- */
 
-static bool decode(Image *image, const uint8_t *bytes, int size, const char *path, int channels,
-                   Err *err)
+static void release_files(ImageFile *files, int count)
 {
-    int width, height, own;
-    if (!stbi_info_from_memory(bytes, size, &width, &height, &own))
-        return err_set(err, ERR_DATA, "%s: cannot be read as PNG, JPEG or BMP (%s)", path,
-                       stbi_failure_reason());
-    if (height <= 0 || width <= 0 || (int64_t)height * width > MAX_PIXELS)
-        return err_set(err, ERR_DATA,
-                       "%s: %d x %d pixels, outside of the 1 to 2^26 that an image may have", path,
-                       height, width);
-    if (png_is(bytes, (size_t)size) && !png_is_whole(bytes, (size_t)size))
-        return err_set(err, ERR_DATA, "%s: damaged image (cut short, or a checksum is wrong)",
-                       path);
-    int wanted = channels > 0 ? channels : own < 3 ? 1 : 3;
-    image->pixels = stbi_load_from_memory(bytes, size, &image->width, &image->height, &own, wanted);
-    image->channels = wanted;
-    if (!image->pixels)
-        return err_set(err, ERR_DATA, "%s: damaged image (%s)", path, stbi_failure_reason());
-    return true;
+    for (int i = 0; i < count; i++) free((void *)(uintptr_t)files[i].bytes);
+}
+
+/* As many as may be decoded together. */
+static int read_files(ImageFile *files, int count, const char *const *paths, int channels, Err *err)
+{
+    size_t bytes = 0;
+    int done = 0;
+    while (done < count && done < DECODE_TOGETHER && (done == 0 || bytes < DECODE_BYTES)) {
+        unsigned char *data;
+        ImageFile *file = &files[done];
+        if (!file_read(&data, &file->size, paths[done], MAX_FILE, err)) break;
+        *file = (ImageFile){paths[done], data, file->size, channels};
+        bytes += file->size;
+        done++;
+    }
+    return done;
+}
+
+bool image_read_some(Image *images, int *count, const char *const *paths, int channels, Err *err)
+{
+    ImageFile files[DECODE_TOGETHER];
+    int there = read_files(files, *count, paths, channels, err);
+    assert(channels == 0 || channels == 1 || channels == 3);
+    assert(*count > 0);
+    *count = there;
+    bool done = there > 0 && decode_images(images, count, files, err);
+    release_files(files, there);
+    return done;
 }
 
 bool image_read(Image *image, const char *path, int channels, Err *err)
 {
+    int count = 1;
     *image = (Image){0};
-    assert(channels == 0 || channels == 1 || channels == 3);
-    unsigned char *bytes;
-    size_t size;
-    if (!file_read(&bytes, &size, path, MAX_FILE, err)) return false;
-    bool done = decode(image, bytes, (int)size, path, channels, err);
-    free(bytes);
-    if (!done) *image = (Image){0};
-    return done;
+    return image_read_some(image, &count, &path, channels, err);
 }
 
 /* The part of `image`, as wide as it is or as high, that has the shape height : width: a view into
