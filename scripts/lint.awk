@@ -25,7 +25,7 @@ BEGIN {
     home["cmocka.h"] = "tests/support.h"
     SYSTEM = " assert complex ctype errno fenv float inttypes limits locale math setjmp signal " \
         "stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath " \
-        "time wchar wctype dirent fcntl fnmatch getopt glob libgen poll pthread sched strings " \
+        "time wchar wctype dirent dlfcn fcntl fnmatch getopt glob libgen poll pthread sched strings " \
         "termios unistd immintrin "
     # Calls that a pure function has no use for.
     NOT_PURE = "(malloc|calloc|realloc|reallocarray|free|aligned_alloc|posix_memalign|alloca" \

@@ -372,7 +372,8 @@ bool json_print(char **text, const Json *json, JsonLayout layout, Err *err)
     if (out) {
         print(out, json, 0, layout == JSON_INDENTED);
         bool good = !ferror(out);
-        if (fclose(out) == 0 && good) return true;
+        /* glibc's fclose says nothing when there was no memory for the text at last */
+        if (fclose(out) == 0 && good && *text) return true;
     }
     free(*text);
     *text = NULL;

@@ -72,7 +72,7 @@ static bool make_script(char **text, size_t *size, const ScheduleTable *t, Err *
     if (to) {
         write_script(to, t);
         bool whole = !ferror(to);
-        if (fclose(to) == 0 && whole) return true;
+        if (fclose(to) == 0 && whole && *text) return true; /* as json_print() */
         free(*text);
     }
     return memory_refused(2 * *size + BUFSIZ, "the script of the curves", err);

@@ -64,6 +64,18 @@ static void a_message_is_one_line(void **state)
     assert_string_equal(err.text, "key \xc3\xa9 ?2J ?");
 }
 
+static void what_the_machine_refused_stays_that(void **state)
+{
+    (void)state;
+    Err err;
+    err_set(&err, ERR_DATA, "x.json: bad");
+    assert_false(err_as(&err, ERR_USAGE));
+    assert_int_equal(err.kind, ERR_USAGE);
+    err_set(&err, ERR_FAILED, "x.json: no memory");
+    assert_false(err_as(&err, ERR_USAGE));
+    assert_int_equal(err.kind, ERR_FAILED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -71,6 +83,7 @@ int main(void)
         cmocka_unit_test(where_goes_before_what),
         cmocka_unit_test(long_texts_are_cut),
         cmocka_unit_test(a_message_is_one_line),
+        cmocka_unit_test(what_the_machine_refused_stays_that),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,6 +47,9 @@ static void one_process_at_a_time(void **state)
     assert_non_null(strstr(err.text, number));
     lock_release(&lock); /* not taken: nothing happens */
     assert_true(file_exists(path));
+    assert_int_equal(truncate(path, 0), 0); /* whose is it? */
+    assert_false(lock_take(&lock, path, &err));
+    assert_non_null(strstr(err.text, "another process has locked it"));
     end_holder(child);
     assert_true(lock_take(&lock, path, &err)); /* a crash released it */
     lock_release(&lock);

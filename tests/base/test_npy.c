@@ -183,6 +183,25 @@ static void every_wrong_header_is_refused(void **state)
     assert_false(accepted(3, "{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}", 12, "3.0"));
 }
 
+static void too_much_is_refused(void **state)
+{
+    (void)state;
+    Err err;
+    Array array;
+    const size_t shape[] = {SIZE_MAX / 2, 3};
+    assert_false(array_init(&array, ARRAY_U8, 2, shape, "the images", &err));
+    assert_int_equal(err.kind, ERR_FAILED);
+    assert_non_null(strstr(err.text, "the images: the product of its sides overflows"));
+    /* a header of 65536 bytes, all there */
+    unsigned char *bytes = calloc(12 + 65536, 1);
+    memcpy(bytes, "\x93NUMPY\x02\x00\x00\x00\x01\x00", 12);
+    put_file(bytes, 12 + 65536);
+    assert_false(npy_read(&array, path, &err));
+    assert_int_equal(err.kind, ERR_DATA);
+    assert_non_null(strstr(err.text, "its header has 65536 bytes"));
+    free(bytes);
+}
+
 static void a_cut_or_changed_file_does_no_harm(void **state)
 {
     (void)state;
@@ -278,6 +297,7 @@ int main(void)
         cmocka_unit_test(the_file_is_what_numpy_would_write),
         cmocka_unit_test(legal_headers_are_read),
         cmocka_unit_test(every_wrong_header_is_refused),
+        cmocka_unit_test(too_much_is_refused),
         cmocka_unit_test(a_cut_or_changed_file_does_no_harm),
         cmocka_unit_test(numpy_s_npz_is_read),
         cmocka_unit_test(a_written_npz_is_read_and_always_the_same),

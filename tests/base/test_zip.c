@@ -255,7 +255,9 @@ static void every_field_is_checked(void **state)
     assert_false(with_field(end + 10, 2, 4));
     assert_false(with_field(end + 12, 4, 152));        /* size of the directory */
     assert_false(with_field(end + 16, 4, 0xfffffffe)); /* its place */
-    assert_false(with_field(end + 20, 2, 6));          /* length of the comment */
+    assert_false(with_field(end + 16, 4, 0xffffffff)); /* ZIP64 */
+    assert_false(with_field(end + 10, 2, 0xffff));
+    assert_false(with_field(end + 20, 2, 6)); /* length of the comment */
 }
 
 static void a_name_may_not_be_there_twice(void **state)

@@ -323,6 +323,8 @@ static void what_cannot_go_together_is_refused(void **state)
     CHECK_REFUSED("train.weight_decay = 5000", "train.weight_decay=5000");
     CHECK_REFUSED("sample.steps = 11", "sample.steps=11", "diffusion.timesteps=10");
     CHECK_REFUSED("model.base_channels = 100", "model.base_channels=100");
+    CHECK_REFUSED("model.attention_head_dim = 48 does not divide the 256",
+                  "model.attention_head_dim=48");
     CHECK_REFUSED("diffusion.schedule", "diffusion.schedule=jsd");
     CHECK_REFUSED("beta", "diffusion.beta_start=0.5");
     CHECK_REFUSED("diffusion.betas has 2 numbers", "diffusion.betas=[0.1, 0.2]");
