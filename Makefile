@@ -133,6 +133,15 @@ check: ## every test under AddressSanitizer and UBSan
 	@scripts/setup.sh build test
 	@UBSAN_OPTIONS=print_stacktrace=1 $(REMAKE) run-tests $(CHECKED)
 
+# With -O1 a line is still a line, and the tests take minutes.
+COVERED = BUILD=$(BUILD)/coverage PROGRAM=$(BUILD)/coverage/ddpm \
+          OPTIMISE='-O1 -march=$(ARCH) --coverage' OPENMP_LD='$(OPENMP_LD) --coverage'
+coverage: ## which lines of src the tests run, by gcov
+	@scripts/setup.sh build test
+	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || true
+	@status=0; $(REMAKE) run-tests $(COVERED) || status=1; \
+	scripts/coverage.sh $(BUILD)/coverage && exit $$status
+
 run-tests: $(PROGRAM) $(TESTS) $(ALLOCATOR)
 	@DDPM=$(abspath $(PROGRAM)) ALLOCATOR=$(abspath $(ALLOCATOR)) tests/run.sh $(TESTS) $(SCRIPTS)
 
@@ -196,7 +205,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 FORCE:
-.PHONY: all setup demo test check fuzz run-fuzz torture run-torture run-tests tests run lint \
+.PHONY: all setup demo test check coverage fuzz run-fuzz torture run-torture run-tests tests run lint \
         run-lint format install uninstall clean bench help FORCE
 .SECONDARY:
 -include $(OBJECTS:.o=.d) $(BUILD)/main.d $(SUPPORT:.o=.d) $(TESTS:=.d) \

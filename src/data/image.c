@@ -59,6 +59,13 @@ size_t image_bytes(const Image *image)
     return (size_t)image->height * (size_t)image->width * (size_t)image->channels;
 }
 
+/* stb says only that it failed. What it takes at first is about the image again. */
+static bool no_memory(const Image *image, const char *what, Err *err)
+{
+    size_t row = (size_t)image->width * (size_t)image->channels + 1;
+    return memory_refused(row * (size_t)image->height, what, err);
+}
+
 void image_release(Image *image)
 {
     free(image->pixels);
@@ -144,8 +151,7 @@ bool image_fit(Image *out, const Image *image, int height, int width, Err *err)
     } else if (!stbir_resize_uint8(part.pixels, part.width, part.height, stride, out->pixels, width,
                                    height, row, image->channels)) {
         image_release(out);
-        return err_set(err, ERR_FAILED, "no memory to resize an image of %d x %d pixels",
-                       image->height, image->width);
+        return no_memory(image, "an image to be resized", err);
     }
     return true;
 }
@@ -174,8 +180,7 @@ bool image_encode(uint8_t **bytes, size_t *size, const Image *image, const PngTe
     *bytes = plain ? png_add_texts(size, plain, (size_t)plain_size, texts, count) : NULL;
     free(plain);
     if (*bytes) return true;
-    return err_set(err, ERR_FAILED, "no memory to write an image of %d x %d pixels as PNG",
-                   image->height, image->width);
+    return no_memory(image, "a PNG", err);
 }
 
 bool image_write(const char *path, const Image *image, const PngText *texts, int count, Err *err)
