@@ -205,8 +205,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 FORCE:
-.PHONY: all setup demo test check coverage fuzz run-fuzz torture run-torture run-tests tests run lint \
-        run-lint format install uninstall clean bench help FORCE
+.PHONY: all setup demo test check coverage fuzz run-fuzz torture run-torture run-tests tests run \
+        lint run-lint format install uninstall clean bench help FORCE
 .SECONDARY:
 -include $(OBJECTS:.o=.d) $(BUILD)/main.d $(SUPPORT:.o=.d) $(TESTS:=.d) \
          $(patsubst tests/%.c,$(BUILD)/tests/%.d,$(wildcard tests/fuzz/*.c))
