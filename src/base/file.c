@@ -123,7 +123,9 @@ bool file_create(FileWriter *writer, const char *path, Err *err)
     if (!file_path(writer->path, err, "%s", path) ||
         !file_path(writer->temporary, err, "%s.%ld.tmp", path, (long)getpid()))
         return false;
-    writer->stream = fopen(writer->direct ? path : writer->temporary, "wbe");
+    /* new: a link that somebody put there is not followed */
+    if (!writer->direct) unlink(writer->temporary);
+    writer->stream = writer->direct ? fopen(path, "wbe") : fopen(writer->temporary, "wbxe");
     if (writer->stream) return true;
     return err_set(err, ERR_FAILED, "%s: cannot write there: %s", path, strerror(errno));
 }

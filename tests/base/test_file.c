@@ -160,6 +160,20 @@ static void a_file_appears_when_it_is_whole(void **state)
     assert_names("a ");
 }
 
+static void a_link_in_the_way_is_not_followed(void **state)
+{
+    (void)state;
+    Err err;
+    char temporary[FILE_PATH];
+    put(in("precious"), "mine");
+    assert_true(file_path(temporary, &err, "%s.%ld.tmp", in("new"), (long)getpid()));
+    assert_int_equal(symlink(in("precious"), temporary), 0);
+    assert_true(file_write_whole(in("new"), "text", 4, &err));
+    assert_holds(in("new"), "text");
+    assert_holds(in("precious"), "mine");
+    assert_false(file_exists(temporary));
+}
+
 static void new_files_have_the_usual_mode(void **state)
 {
     (void)state;
@@ -346,6 +360,7 @@ int main(void)
         TEST(whole_files_are_read),
         TEST(files_are_read_in_parts),
         TEST(a_file_appears_when_it_is_whole),
+        TEST(a_link_in_the_way_is_not_followed),
         TEST(new_files_have_the_usual_mode),
         TEST(nothing_is_left_of_a_failed_write),
         TEST(what_cannot_be_created_is_named),
