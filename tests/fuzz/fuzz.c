@@ -1,9 +1,12 @@
 #include "fuzz/fuzz.h"
 
 #include "base/file.h"
+#include "base/memory.h"
 #include "base/utf8.h"
+#include "diffusion/schedule.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +96,27 @@ void fuzz_refused(const Err *err)
         size = utf8_read(&code, err->text + at, length - at);
         fuzz_require(size > 0 && !utf8_is_control(code), "a message may be shown");
     }
+}
+
+void fuzz_chain(const DiffusionConfig *config)
+{
+    Arena arena;
+    Schedule chain;
+    Err err;
+    if (config->timesteps > FUZZ_MOST_STEPS) return;
+    fuzz_require(arena_init(&arena, schedule_bytes(config->timesteps), "a chain", &err), "memory");
+    schedule_init(&chain, &arena, config);
+    fuzz_require(chain.T == config->timesteps, "a chain has T entries");
+    for (int i = 0; i < chain.T; i++) {
+        bool ends = chain.alpha_bar[i] == 0 && i + 1 == chain.T;
+        fuzz_require(chain.beta[i] > 0 && chain.beta[i] <= 1, "betas are in (0, 1]");
+        fuzz_require(chain.alpha_bar[i] < (i > 0 ? chain.alpha_bar[i - 1] : 1), "alpha-bar falls");
+        fuzz_require(chain.alpha_bar[i] > 0 || ends, "alpha-bar is above 0 but at the end");
+        fuzz_require(isfinite(chain.posterior_log_variance[i]), "log-variances are finite");
+        fuzz_require(isfinite(chain.coef_x0[i]) && isfinite(chain.coef_xt[i]),
+                     "the posterior mean is finite");
+    }
+    arena_release(&arena);
 }
 
 void fuzz_touch(const void *data, size_t size)

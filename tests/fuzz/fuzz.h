@@ -8,6 +8,7 @@
 #define DDPM_TESTS_FUZZ_H
 
 #include "base/err.h"
+#include "diffusion/config.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -41,6 +42,11 @@ void fuzz_require(bool holds, const char *what);
 /* Abort unless the Err of a reader that has refused its input says why, in a line that may be
  * shown, and blames the input and not the machine. */
 void fuzz_refused(const Err *err);
+
+/* Make the chain of a config that has passed schedule_check, and abort unless it is one. A long one
+ * is not made. */
+enum { FUZZ_MOST_STEPS = 4096 };
+void fuzz_chain(const DiffusionConfig *config);
 
 /* Read every byte, for the sanitizers to see. */
 void fuzz_touch(const void *data, size_t size);

@@ -5,8 +5,6 @@
  */
 #include "fuzz/fuzz.h"
 
-#include "base/memory.h"
-#include "diffusion/schedule.h"
 #include "model/unet.h"
 #include "train/config.h"
 
@@ -14,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_SETS = 8, MOST_BLOCKS = 100, MOST_STEPS = 4096 };
+enum { MOST_SETS = 8, MOST_BLOCKS = 100 };
 
 /* Printed and parsed again, JSON is printed as before. */
 static void print_again(const Json *json)
@@ -62,28 +60,6 @@ static void lay_out(const Config *config)
     unet_free(unet);
 }
 
-static void make_chain(const DiffusionConfig *config)
-{
-    Arena arena;
-    Schedule schedule;
-    Err err;
-    if (config->timesteps > MOST_STEPS) return;
-    fuzz_require(arena_init(&arena, schedule_bytes(config->timesteps), "a chain", &err), "memory");
-    schedule_init(&schedule, &arena, config);
-    fuzz_require(schedule.T == config->timesteps, "a chain has T entries");
-    for (int i = 0; i < schedule.T; i++) {
-        double last = i > 0 ? schedule.alpha_bar[i - 1] : 1;
-        bool ends = schedule.alpha_bar[i] == 0 && i + 1 == schedule.T;
-        fuzz_require(schedule.beta[i] > 0 && schedule.beta[i] <= 1, "betas are in (0, 1]");
-        fuzz_require(schedule.alpha_bar[i] < last, "alpha-bar falls");
-        fuzz_require(schedule.alpha_bar[i] > 0 || ends, "and is above 0 but at the end");
-        fuzz_require(isfinite(schedule.posterior_log_variance[i]), "log-variances are finite");
-        fuzz_require(isfinite(schedule.coef_x0[i]) && isfinite(schedule.coef_xt[i]),
-                     "the posterior mean is finite");
-    }
-    arena_release(&arena);
-}
-
 static bool set(Config *config, FuzzPart part)
 {
     Err err;
@@ -121,7 +97,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     write_again(&config);
     if (config_check(&config, &err)) {
         lay_out(&config);
-        make_chain(&config.diffusion);
+        fuzz_chain(&config.diffusion);
     } else {
         fuzz_refused(&err);
     }
