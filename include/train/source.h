@@ -44,6 +44,11 @@ enum { SOURCE_FIRST_EMA = 0, SOURCE_RAW = -1 };
 /* The place of the average of this rate. ERR_USAGE: the message lists those that there are. */
 bool source_find_ema(int *which, const Source *source, double rate, Err *err);
 
+/* Whether the file of weights is there and can hold a network made from source->config.model: asked
+ * before memory is taken, since a few bytes of a stranger's config can describe any network.
+ * ERR_DATA. */
+bool source_check_size(const Source *source, const Unet *unet, Err *err);
+
 /* The weights [unet_params->floats] of a network made from source->config.model. */
 bool source_weights(float *weights, const Source *source, const Unet *unet, int which, Err *err);
 

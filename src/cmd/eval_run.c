@@ -191,7 +191,7 @@ bool eval_run_network(EvalRun *run, Err *err)
 {
     if (run->unet) return true;
     run->unet = unet_new(&run->source.config.model, false, err);
-    if (!run->unet) return false;
+    if (!run->unet || !source_check_size(&run->source, run->unet, err)) return false;
     run->weights = memory_new(unet_params(run->unet)->floats, sizeof *run->weights, "weights", err);
     return run->weights && source_weights(run->weights, &run->source, run->unet, run->which, err) &&
            unet_reserve(run->unet, run->rows, UNET_SAMPLE, err) &&

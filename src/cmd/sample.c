@@ -181,7 +181,7 @@ static bool load_network(Sample *s, Err *err)
     if (!model_config_check(m, true, err))
         fprintf(stderr, "ddpm sample: %s: %s\n", s->source.folder, err->text);
     s->unet = unet_new(m, false, err);
-    if (!s->unet) return false;
+    if (!s->unet || !source_check_size(&s->source, s->unet, err)) return false;
     s->weights = memory_new(unet_params(s->unet)->floats, sizeof *s->weights, "weights", err);
     return s->weights && load_weights(s, err) &&
            unet_reserve(s->unet, conditioning_rows(&s->classes, s->batch), UNET_SAMPLE, err) &&

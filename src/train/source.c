@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #define WEIGHTS_NAME "diffusion_pytorch_model.safetensors"
+enum { LEAST_BYTES = 2 }; /* of a parameter in a file: F16, BF16 */
 
 /* ---- which folder ---- */
 
@@ -268,6 +269,20 @@ bool source_find_ema(int *which, const Source *s, double rate, Err *err)
     }
     return err_set(err, ERR_USAGE, "--ema %s: %s has %s", ema_rate_text(text, rate), s->folder,
                    list);
+}
+
+bool source_check_size(const Source *s, const Unet *unet, Err *err)
+{
+    FileReader reader;
+    size_t parameters = unet_params(unet)->parameters;
+    if (!file_exists(s->weights) && !checksums_check(s->weights, err)) return false;
+    if (!file_open(&reader, s->weights, err)) return false;
+    file_close(&reader);
+    if (reader.size / LEAST_BYTES >= parameters) return true;
+    return err_set(err, ERR_DATA,
+                   "%s: has %zu bytes, too few for the %zu parameters of the network that its "
+                   "config describes; it is cut short, or of another model",
+                   s->weights, reader.size, parameters);
 }
 
 bool source_weights(float *weights, const Source *s, const Unet *unet, int which, Err *err)

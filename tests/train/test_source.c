@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* A folder of runs in which checkpoints of a tiny network are written. */
 typedef struct {
@@ -207,6 +208,34 @@ static void what_is_no_model_is_refused(void **state)
     free_case(&c);
 }
 
+/* A config of a few bytes could otherwise ask for any amount of memory. */
+static void a_network_is_not_made_for_a_file_too_small_for_it(void **state)
+{
+    (void)state;
+    Case c = new_case();
+    Err err;
+    write_run(&c, "run", 7);
+    Source source = open_in(&c, "run");
+    assert_true(source_check_size(&source, c.unet, &err));
+    ModelConfig wide = c.config.model;
+    wide.base_channels *= 4;
+    Unet *unet = unet_new(&wide, true, &err);
+    if (!unet) fail_msg("%s", err.text);
+    assert_false(source_check_size(&source, unet, &err));
+    assert_int_equal(err.kind, ERR_DATA);
+    assert_non_null(strstr(err.text, source.weights));
+    assert_non_null(strstr(err.text, "too few"));
+    assert_int_equal(truncate(source.weights, 2 * (off_t)unet_params(c.unet)->parameters), 0);
+    assert_true(source_check_size(&source, c.unet, &err)); /* as those of F16 are */
+    assert_int_equal(truncate(source.weights, 2 * (off_t)unet_params(c.unet)->parameters - 1), 0);
+    assert_false(source_check_size(&source, c.unet, &err));
+    remove_in(&c, "run/checkpoints/latest/unet/diffusion_pytorch_model.safetensors");
+    assert_false(source_check_size(&source, c.unet, &err));
+    assert_non_null(strstr(err.text, "missing"));
+    unet_free(unet);
+    free_case(&c);
+}
+
 static void a_file_of_a_model_names_its_folder(void **state)
 {
     (void)state;
@@ -299,6 +328,7 @@ int main(void)
         cmocka_unit_test(averages_are_found_by_their_rate),
         cmocka_unit_test(without_our_own_files_it_is_a_pipeline),
         cmocka_unit_test(what_is_no_model_is_refused),
+        cmocka_unit_test(a_network_is_not_made_for_a_file_too_small_for_it),
         cmocka_unit_test(a_file_of_a_model_names_its_folder),
         cmocka_unit_test(a_run_without_a_checkpoint_is_told_from_no_run),
         cmocka_unit_test(the_newest_run_has_the_newest_latest),
