@@ -103,6 +103,10 @@ static void read_weights(const Source *source, const Unet *unet, bool there)
 {
     Err err;
     size_t floats = unet_params(unet)->floats;
+    if (there && !source_check_size(source, unet, &err)) {
+        fuzz_refused(&err);
+        return;
+    }
     if (floats > MOST_FLOATS) return;
     float *weights = memory_new(floats, sizeof *weights, "weights", &err);
     if (!there) {
