@@ -21,7 +21,10 @@ typedef struct {
 
 static Stack *stack;
 
-#ifdef __SANITIZE_ADDRESS__
+#ifndef __has_feature /* clang's way to say it */
+#define __has_feature(x) 0
+#endif
+#if defined __SANITIZE_ADDRESS__ || __has_feature(address_sanitizer)
 #include <sanitizer/asan_interface.h>
 enum { ALIGN = 16, GAP = 32 };
 #else
