@@ -43,14 +43,12 @@ figures() { # LOG
 }
 
 found=0
+TIMEFORMAT='%0R s (%0U s of processor time)'
 for name in "$@"; do
-    start=$(date +%s)
-    fuzz "$name"
-    status=$?
-    seconds=$(($(date +%s) - start))
+    verdict="nothing found"
+    seconds=$({ time fuzz "$name"; } 2>&1) || verdict="FOUND: see $build/logs/$name"
     read -r runs features < <(figures "$build/logs/$name")
-    echo "fuzz: $name: $runs runs in $seconds s, $features features," \
-        "$([ $status -eq 0 ] && echo nothing found || echo "FOUND: see $build/logs/$name")"
-    [ $status -eq 0 ] || found=$((found + 1))
+    echo "fuzz: $name: $runs runs in $seconds, $features features, $verdict"
+    [ "$verdict" = "nothing found" ] || found=$((found + 1))
 done
 [ $found -eq 0 ]
