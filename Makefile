@@ -181,6 +181,13 @@ lint: ## format, layers, lengths, shell scripts
 run-lint: $(OBJECTS)
 	@BUILD=$(BUILD) scripts/lint.sh
 
+analyse: ## clang's analyser, cppcheck and gcc -fanalyzer on every source
+	@scripts/setup.sh build analyse
+	@$(REMAKE) run-analyse
+
+run-analyse:
+	@BUILD=$(BUILD) scripts/analyse.sh $(CPPFLAGS) $(SHARE)
+
 format: ## clang-format every source
 	clang-format -i $(SOURCES) $(wildcard src/*.c include/*/*.h tests/*.[ch] tests/*/*.c)
 
@@ -206,7 +213,7 @@ help: ## list the targets
 
 FORCE:
 .PHONY: all setup demo test check coverage fuzz run-fuzz torture run-torture run-tests tests run \
-        lint run-lint format install uninstall clean bench help FORCE
+        lint run-lint analyse run-analyse format install uninstall clean bench help FORCE
 .SECONDARY:
 -include $(OBJECTS:.o=.d) $(BUILD)/main.d $(SUPPORT:.o=.d) $(TESTS:=.d) \
          $(patsubst tests/%.c,$(BUILD)/tests/%.d,$(wildcard tests/fuzz/*.c))

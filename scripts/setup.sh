@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing through the system's package manager:
 #
-#     scripts/setup.sh [build|test|lint|fuzz|demo]...      (build and test if none is given)
+#     scripts/setup.sh [build|test|lint|fuzz|analyse|demo]...      (build and test if none is given)
 #
 # What is there is looked for itself, not asked of the package manager: where nothing is missing
 # this takes no time, no network and no rights. Exit code 1 if something is missing that cannot be
@@ -30,6 +30,9 @@ lint     objdump       binutils                binutils             binutils   b
 fuzz     clang         clang                   clang                clang      -
 fuzz     libfuzzer     libclang-rt-dev         compiler-rt          compiler-rt -
 fuzz     libomp        libomp-dev              libomp-devel         openmp     -
+analyse  clang         clang                   clang                clang      llvm
+analyse  cppcheck      cppcheck                cppcheck             cppcheck   cppcheck
+analyse  libomp        libomp-dev              libomp-devel         openmp     libomp
 demo     fashion-mnist dataset-fashion-mnist   -                    -          -
 "
 
@@ -135,9 +138,10 @@ required=() demo=""
 for group in "$@"; do
     case $group in
     demo) demo=yes ;;
-    build | test | lint | fuzz) required+=("$group") ;;
+    build | test | lint | fuzz | analyse) required+=("$group") ;;
     *)
-        echo "setup: no group is named $group; there are build, test, lint, fuzz and demo" >&2
+        echo "setup: no group is named $group; there are build, test, lint, fuzz, analyse," \
+            "demo" >&2
         exit 2
         ;;
     esac

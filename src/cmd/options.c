@@ -133,18 +133,27 @@ typedef struct {
     void *to;
 } Found;
 
+/* What an option that has no value of its own means. */
+static bool store_none(Found found)
+{
+    assert(found.option->type == OPTION_FLAG || found.option->type == OPTION_STORE ||
+           found.option->type == OPTION_CHOICE);
+    if (found.option->type == OPTION_FLAG)
+        *(bool *)found.to = true;
+    else
+        *(int *)found.to = found.option->value;
+    return true;
+}
+
 static bool store(Parse *parse, Found found, const char *text, Err *err)
 {
     const Option *option = found.option;
     void *to = found.to;
-    int64_t whole;
+    int64_t whole = 0;
     switch (option->type) {
     case OPTION_FLAG:
-        *(bool *)to = true;
-        return true;
     case OPTION_STORE:
-        *(int *)to = option->value;
-        return true;
+        break; /* never with a value */
     case OPTION_TEXT:
         *(const char **)to = text;
         return *text || bad_value(option, "", "a name", err);
@@ -159,12 +168,11 @@ static bool store(Parse *parse, Found found, const char *text, Err *err)
     case OPTION_NUMBER:
         return read_number(to, option, text, err);
     case OPTION_CHOICE:
-        if (text) return read_choice(to, option, text, err);
-        *(int *)to = option->value;
-        return true;
+        return read_choice(to, option, text, err);
     case OPTION_LIST:
         return read_list(to, option, text, err);
     }
+    assert(false);
     return false;
 }
 
@@ -234,7 +242,7 @@ static bool parse_long(Parse *parse, const char *word, Err *err)
                        value);
     if (found.option->argument && !value && !next_value(&value, parse, found.option, err))
         return false;
-    return store(parse, found, value, err);
+    return value ? store(parse, found, value, err) : store_none(found);
 }
 
 /* -q, -n 4, -n4, and letters without a value together: -qr. */
@@ -250,9 +258,9 @@ static bool parse_short(Parse *parse, const char *word, Err *err)
                 value = at + 1;
             else if (!next_value(&value, parse, found.option, err))
                 return false;
-            return store(parse, found, value, err);
+            return value ? store(parse, found, value, err) : store_none(found);
         }
-        if (!store(parse, found, NULL, err)) return false;
+        store_none(found);
     }
     return true;
 }

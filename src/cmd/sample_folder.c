@@ -77,7 +77,7 @@ void sample_folder_release(SampleFolder *f)
 
 bool sample_folder_needs(const SampleFolder *f, int at, int n)
 {
-    return memchr(f->there + at, false, (size_t)n) != NULL;
+    return memchr(f->there + at, 0, (size_t)n) != NULL;
 }
 
 static bool write_one(const SampleFolder *f, Image *image, const float *pixels, int at, Err *err)

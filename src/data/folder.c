@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "data/image.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,9 +41,9 @@ static bool add_entry(Entries *all, const char *path, int32_t label, Err *err)
         all->entries = entries;
         all->room = room;
     }
-    char *copy = strdup(path);
-    if (!copy) return memory_refused(strlen(path) + 1, path, err);
-    all->entries[all->count++] = (Entry){copy, label};
+    Entry entry = {strdup(path), label};
+    if (!entry.path) return memory_refused(strlen(path) + 1, path, err);
+    all->entries[all->count++] = entry;
     return true;
 }
 
@@ -173,6 +174,7 @@ bool folder_read(Dataset *set, const char *path, DatasetPart part, int height, i
         set->count = all.count;
         set->classes = all.classes;
         done = dataset_allocate(set, all.classes > 0, folder, err);
+        assert(!done || set->count == all.count);
     }
     for (int i = 0; done && set->labels && i < set->count; i++)
         set->labels[i] = all.entries[i].label;

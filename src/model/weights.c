@@ -154,6 +154,7 @@ static bool read_one(float *values, const Safetensors *file, const char *name, c
 static bool name_stranger(const char *path, const Safetensors *file, const ParamTable *table,
                           const WeightArray *arrays, int count, Err *err)
 {
+    assert(file->count == 0 || file->list);
     for (size_t i = 0; i < file->count; i++) {
         bool known = false;
         for (int a = 0; a < count && !known; a++)

@@ -4,6 +4,8 @@
  */
 #include "nn/winograd_transform.h"
 
+#include <assert.h>
+
 #define A 0.75f
 #define B 1.5f
 #define A2 (A * A)
@@ -176,6 +178,7 @@ static INLINE void output_lanes(WinogradTile to, const float *m, size_t plane, i
 void winograd_output(WinogradTile to, const float *m, size_t plane)
 {
     int o = 0;
+    assert(to.rows <= TILE && to.columns <= TILE);
     for (; o + SIMD_LANES <= to.channels; o += SIMD_LANES)
         output_lanes(to, m, plane, o, SIMD_LANES);
     if (o < to.channels) output_lanes(to, m, plane, o, to.channels - o);

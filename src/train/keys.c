@@ -121,7 +121,7 @@ void key_limits(char *out, size_t size, const Key *key)
         range_text(out, size, key);
     size_t used = strlen(out);
     if (key->type != KEY_NUMBER || !key->names || used + 3 > size) return;
-    strcpy(out + used, ", ");
+    snprintf(out + used, size - used, ", ");
     choices_text(out + used + 2, size - used - 2, key);
 }
 
@@ -236,6 +236,7 @@ static bool read_size(int *height, int *width, const Key *key, const Json *value
     if (json_type(value) == JSON_LIST) {
         if (json_count(value) != 2) return unwanted(key, -1, value, "not a pair", err);
         if (!read_list(entries, &count, key, value, err)) return false;
+        assert(count == 2);
     } else {
         if (!read_number(entries, key, -1, value, err)) return false;
         entries[1] = entries[0];

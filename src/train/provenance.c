@@ -87,7 +87,8 @@ static void add_list(Provenance *p, const Conditioning *c)
     for (int i = 0; i < c->listed && used < PROVENANCE_VALUE; i++)
         used += (size_t)snprintf(text + used, sizeof text - used, "%s%" PRId32, i > 0 ? "," : "",
                                  c->list[i]);
-    if (used >= PROVENANCE_VALUE) strcpy(text + PROVENANCE_VALUE - sizeof "...", "...");
+    if (used >= PROVENANCE_VALUE)
+        memcpy(text + PROVENANCE_VALUE - sizeof "...", "...", sizeof "...");
     provenance_add(p, "Classes", "%s", text);
 }
 

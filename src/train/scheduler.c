@@ -89,11 +89,10 @@ static bool read_name(int *out, int missing, const char *const *names, int count
             return true;
         }
     char wanted[256] = "one of";
-    for (int i = 0; i < count; i++)
-        if (names[i]) {
-            strcat(wanted, " ");
-            strcat(wanted, names[i]);
-        }
+    for (int i = 0; i < count; i++) {
+        size_t used = strlen(wanted);
+        if (names[i]) snprintf(wanted + used, sizeof wanted - used, " %s", names[i]);
+    }
     return json_refuse(value, key, origin, wanted, err);
 }
 

@@ -7,6 +7,7 @@
 #include "train/ema.h"
 #include "train/scheduler.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -264,8 +265,9 @@ bool source_find_ema(int *which, const Source *s, double rate, Err *err)
     for (*which = 0; *which < c->emas; ++*which)
         if (c->ema_decay[*which] == rate) return true;
     for (int i = 0; i < c->emas; i++) {
-        strcat(list, i > 0 ? ", " : "");
-        strcat(list, ema_rate_text(text, c->ema_decay[i]));
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%s", i > 0 ? ", " : "",
+                 ema_rate_text(text, c->ema_decay[i]));
     }
     return err_set(err, ERR_USAGE, "--ema %s: %s has %s", ema_rate_text(text, rate), s->folder,
                    list);
