@@ -13,6 +13,9 @@
 /* The CRC-32 of PNG, gzip and ZIP. */
 uint32_t zip_crc32(const void *data, size_t size);
 
+/* That of what `crc` is of, and then `data`. */
+uint32_t zip_crc32_more(uint32_t crc, const void *data, size_t size);
+
 /* That of a whole file, and the bytes it has; by all threads, and no more than a few of its pages
  * are held at once. */
 bool zip_crc32_file(uint32_t *crc, size_t *size, const char *path, Err *err);

@@ -86,7 +86,7 @@ int classifier_features(float *out, Classifier *classifier, const Dataset *set,
  *
  * A safetensors file of the weights, whose metadata holds what `info` says: format "ddpm
  * classifier", height, width, channels, classes, seed, steps, train_images, test_images,
- * test_accuracy.
+ * test_accuracy; and crc32, a checksum of them and of the tensors.
  */
 
 /* Under its name only when whole. */

@@ -17,7 +17,12 @@
 
 uint32_t zip_crc32(const void *data, size_t size)
 {
-    return (uint32_t)crc32_z(0, data, size);
+    return zip_crc32_more(0, data, size);
+}
+
+uint32_t zip_crc32_more(uint32_t crc, const void *data, size_t size)
+{
+    return size > 0 ? (uint32_t)crc32_z(crc, data, size) : crc;
 }
 
 /* A file is read in blocks whose CRCs are then put together. */
@@ -357,14 +362,14 @@ bool zip_read(unsigned char **data, size_t *size, const char *path, const char *
 static void put_common(unsigned char *to, const ZipMember *member)
 {
     uint32_t size = (uint32_t)(member->head_size + member->data_size);
-    uLong crc = member->head_size ? crc32_z(0, member->head, member->head_size) : 0;
-    if (member->data_size) crc = crc32_z(crc, member->data, member->data_size);
+    uint32_t crc =
+        zip_crc32_more(zip_crc32(member->head, member->head_size), member->data, member->data_size);
     put(to, 2, 20);             /* version needed: 2.0 */
     put(to + 2, 2, 0);          /* flags */
     put(to + 4, 2, STORED);     /* method */
     put(to + 6, 2, 0);          /* 00:00 */
     put(to + 8, 2, 1 << 5 | 1); /* 1980-01-01 */
-    put(to + 10, 4, (uint32_t)crc);
+    put(to + 10, 4, crc);
     put(to + 14, 4, size);
     put(to + 18, 4, size);
     put(to + 22, 2, (uint32_t)strlen(member->name));

@@ -4,9 +4,11 @@
  */
 #include "train/classifier.h"
 
+#include "base/zip.h"
 #include "model/weights.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,15 +45,37 @@ static void print_numbers(char text[NUMBERS][TEXT], const ClassifierInfo *info)
     snprintf(text[8], TEXT, "%.17g", info->test_accuracy);
 }
 
+/* The CRC-32 of the numbers as they are printed, and then of each tensor as it is in the file. */
+static bool print_crc32(char hex[TEXT], const Classifier *c, Err *err)
+{
+    char text[NUMBERS][TEXT] = {{0}};
+    const ParamTable *table = convnet_params(c->net);
+    float *tensor = memory_new(table->floats, sizeof *tensor, "a tensor", err);
+    if (!tensor) return false;
+    print_numbers(text, &c->info);
+    uint32_t crc = zip_crc32(text, sizeof text);
+    for (int i = 0; i < table->count; i++) {
+        const Param *p = &table->list[i];
+        param_to_file(tensor, c->weights + p->offset, p);
+        crc = zip_crc32_more(crc, tensor, p->count * sizeof *tensor);
+    }
+    free(tensor);
+    snprintf(hex, TEXT, "%08" PRIx32, crc);
+    return true;
+}
+
 bool classifier_write(const char *path, const Classifier *c, Err *err)
 {
-    char text[NUMBERS][TEXT];
+    char text[NUMBERS][TEXT], crc[TEXT];
+    if (!print_crc32(crc, c, err)) return false;
     print_numbers(text, &c->info);
     const SafetensorsText metadata[] = {
-        {"format", FORMAT},         {"height", text[0]},       {"width", text[1]},
-        {"channels", text[2]},      {"classes", text[3]},      {"seed", text[4]},
-        {"steps", text[5]},         {"train_images", text[6]}, {"test_images", text[7]},
-        {"test_accuracy", text[8]},
+        {"format", FORMAT},       {"height", text[0]},
+        {"width", text[1]},       {"channels", text[2]},
+        {"classes", text[3]},     {"seed", text[4]},
+        {"steps", text[5]},       {"train_images", text[6]},
+        {"test_images", text[7]}, {"test_accuracy", text[8]},
+        {"crc32", crc},
     };
     WeightArray weights = {"", c->weights};
     return weights_write_with(path, convnet_params(c->net), &weights, 1, metadata,
@@ -120,6 +144,16 @@ static bool get_info(ClassifierInfo *info, const Safetensors *file, const char *
     return convnet_check(s, err) || err_prefix(err, "%s", path);
 }
 
+static bool check_crc32(const Classifier *c, const Safetensors *file, const char *path, Err *err)
+{
+    char is[TEXT];
+    const char *was = text_of(file, "crc32");
+    if (!print_crc32(is, c, err)) return false;
+    if (strcmp(is, was) == 0) return true;
+    return err_set(err, ERR_DATA, "%s: damaged: its CRC-32 is %s, and by its metadata it was %.40s",
+                   path, is, *was ? was : "none");
+}
+
 static bool take(Classifier *c, const Safetensors *file, const char *path, const Dataset *set,
                  Err *err)
 {
@@ -129,7 +163,9 @@ static bool take(Classifier *c, const Safetensors *file, const char *path, const
     if (!classifier_init(c, &said.info.shape, err)) return false;
     c->info = said.info;
     WeightArray weights = {"", c->weights};
-    if (weights_take(file, path, convnet_params(c->net), &weights, 1, err)) return true;
+    if (weights_take(file, path, convnet_params(c->net), &weights, 1, err) &&
+        check_crc32(c, file, path, err))
+        return true;
     classifier_release(c);
     return false;
 }

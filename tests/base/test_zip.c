@@ -83,6 +83,8 @@ static void the_crc_is_the_usual_one(void **state)
     (void)state;
     assert_int_equal(zip_crc32("123456789", 9), 0xcbf43926);
     assert_int_equal(zip_crc32("", 0), 0);
+    assert_int_equal(zip_crc32_more(zip_crc32("1234", 4), "56789", 5), 0xcbf43926);
+    assert_int_equal(zip_crc32_more(0xcbf43926, NULL, 0), 0xcbf43926);
 }
 
 /* Around a block of 1 MiB and a round of 64 of them, all that the reading is divided into. */

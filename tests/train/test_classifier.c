@@ -288,9 +288,25 @@ static void cannot_be_read(const char *path, const Dataset *set, const char *say
         fail_msg("%s, where \"%s\" was expected", err.text, says);
 }
 
+/* The checksum that its file gives a classifier. */
+static void crc32_of(char crc[9], const char *path, const Classifier *c)
+{
+    Safetensors file;
+    Err err;
+    if (!classifier_write(path, c, &err) || !safetensors_read(&file, path, &err))
+        fail_msg("%s", err.text);
+    const char *text = safetensors_metadata(&file, "crc32");
+    assert_non_null(text);
+    assert_int_equal(strlen(text), 8);
+    memcpy(crc, text, 9);
+    safetensors_release(&file);
+}
+
 /* The classifier's file with another text for one key; NULL: without it. */
 static void write_changed(const char *path, const Classifier *c, const char *key, const char *value)
 {
+    char crc[9];
+    crc32_of(crc, path, c);
     SafetensorsText texts[] = {
         {"format", "ddpm classifier"},
         {"height", "8"},
@@ -302,6 +318,7 @@ static void write_changed(const char *path, const Classifier *c, const char *key
         {"train_images", "6"},
         {"test_images", "0"},
         {"test_accuracy", "0"},
+        {"crc32", crc},
     };
     size_t count = sizeof texts / sizeof *texts;
     for (size_t i = 0; i < count; i++)
@@ -337,6 +354,11 @@ static void wrong_metadata_is_refused(void **state)
         {"classes", "4", "class.weight"},
         {"height", "16", "for images of 16"},
         {"channels", "3", "for images of 8 x 8 x 3"},
+        {"seed", "2", "damaged: its CRC-32 is"},
+        {"train_images", "7", "damaged"},
+        {"test_accuracy", "0.5", "damaged"},
+        {"crc32", "00000000", "by its metadata it was 00000000"},
+        {"crc32", NULL, "by its metadata it was none"},
     };
     char *folder = test_temp_folder(), *path = test_path(folder, "c.safetensors");
     Dataset set = stripes(6, 8, 8, 1, 1);
@@ -352,6 +374,28 @@ static void wrong_metadata_is_refused(void **state)
     classifier_release(&c);
     dataset_release(&set);
     free(path);
+    test_remove_folder(folder);
+}
+
+/* Of the last number of the last tensor, a bit that makes it another number like it. */
+static void a_weight_that_is_another_is_refused(void **state)
+{
+    (void)state;
+    char *folder = test_temp_folder(), *path = test_path(folder, "c.safetensors");
+    Dataset set = stripes(6, 8, 8, 1, 1);
+    Classifier c = trained(&set, 1, 1, NULL), again;
+    unsigned char *bytes;
+    size_t size;
+    Err err;
+    if (!classifier_write(path, &c, &err) || !classifier_read(&again, path, &set, &err) ||
+        !file_read(&bytes, &size, path, 1 << 24, &err))
+        fail_msg("%s", err.text);
+    bytes[size - 4] ^= 1;
+    test_put(folder, "c.safetensors", bytes, size);
+    cannot_be_read(path, &set, "damaged: its CRC-32 is");
+    classifier_release(&c), classifier_release(&again);
+    dataset_release(&set);
+    free(bytes), free(path);
     test_remove_folder(folder);
 }
 
@@ -394,6 +438,7 @@ int main(void)
         cmocka_unit_test(features_stop_when_told),
         cmocka_unit_test(what_is_written_is_read),
         cmocka_unit_test(wrong_metadata_is_refused),
+        cmocka_unit_test(a_weight_that_is_another_is_refused),
         cmocka_unit_test(damaged_files_are_refused),
     };
     return cmocka_run_group_tests_name("classifier", tests, NULL, NULL);
