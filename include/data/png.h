@@ -35,7 +35,8 @@ typedef struct {
     uint8_t *bytes; /* the file, which the texts point into */
 } PngInfo;
 
-/* ERR_DATA: `path` is no PNG file, or is damaged. On false `info` is empty. */
+/* ERR_DATA: `path` is no PNG file, or is damaged, be it beside its pixels: a text that is not what
+ * was written is not told. On false `info` is empty. */
 bool png_info_read(PngInfo *info, const char *path, Err *err);
 void png_info_release(PngInfo *info);
 

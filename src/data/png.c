@@ -53,16 +53,21 @@ static bool next_chunk(Chunk *chunk, size_t *at, const uint8_t *bytes, size_t si
 }
 
 /* The types of chunks that pixels do not need have a small first letter. */
-bool png_is_whole(const uint8_t *bytes, size_t size)
+static bool is_whole(const uint8_t *bytes, size_t size, bool beside_pixels)
 {
     Chunk chunk;
     size_t at = SIGNATURE;
     if (!png_is(bytes, size)) return false;
     while (next_chunk(&chunk, &at, bytes, size)) {
-        if (!chunk.intact && !(chunk.type[0] & 0x20)) return false;
+        if (!chunk.intact && (beside_pixels || !(chunk.type[0] & 0x20))) return false;
         if (strcmp(chunk.type, "IEND") == 0) return true;
     }
     return false;
+}
+
+bool png_is_whole(const uint8_t *bytes, size_t size)
+{
+    return is_whole(bytes, size, false);
 }
 
 /* ---- writing texts ---- */
@@ -131,7 +136,7 @@ bool png_info_read(PngInfo *info, const char *path, Err *err)
     bool ok = true;
     if (!png_is(info->bytes, size))
         ok = err_set(err, ERR_DATA, "%s: is not a PNG file", path);
-    else if (size < HEADER_END || !png_is_whole(info->bytes, size))
+    else if (size < HEADER_END || !is_whole(info->bytes, size, true))
         ok = err_set(err, ERR_DATA, "%s: damaged image (cut short, or a checksum is wrong)", path);
     if (ok && take_texts(info, size, err)) {
         info->width = get_u32(info->bytes + SIGNATURE + 8);
