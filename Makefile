@@ -51,6 +51,8 @@ LIBRARY   = $(BUILD)/libddpm.a
 SUPPORT   = $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(filter-out $(wildcard tests/*/test_*.c),\
               $(filter-out tests/torture/% tests/fuzz/%,$(wildcard tests/*.c tests/*/*.c))))
 ALLOCATOR = $(BUILD)/tests/torture/allocator.so
+DAMAGE    = $(BUILD)/tests/train/test_damage
+FAULTS    = DDPM=$(abspath $(PROGRAM)) ALLOCATOR=$(abspath $(ALLOCATOR)) DAMAGE=$(abspath $(DAMAGE))
 HARNESSES = $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 REPLAYS   = $(HARNESSES:%=$(BUILD)/tests/fuzz/%)
 FUZZERS   = $(HARNESSES:%=$(BUILD)/fuzzers/%)
@@ -143,7 +145,7 @@ coverage: ## which lines of src the tests run, by gcov
 	scripts/coverage.sh $(BUILD)/coverage && exit $$status
 
 run-tests: $(PROGRAM) $(TESTS) $(ALLOCATOR)
-	@DDPM=$(abspath $(PROGRAM)) ALLOCATOR=$(abspath $(ALLOCATOR)) tests/run.sh $(TESTS) $(SCRIPTS)
+	@$(FAULTS) tests/run.sh $(TESTS) $(SCRIPTS)
 
 # FUZZ="idx npy": these alone. SECONDS: how long for each. Warnings are those of gcc.
 FUZZ    = $(HARNESSES)
@@ -162,8 +164,8 @@ torture: ## faults by the thousand, some hours; when interrupted, goes on where 
 	@scripts/setup.sh build test
 	@$(REMAKE) run-torture
 
-run-torture: $(PROGRAM) $(ALLOCATOR)
-	@DDPM=$(abspath $(PROGRAM)) ALLOCATOR=$(abspath $(ALLOCATOR)) tests/torture/torture.sh $(PARTS)
+run-torture: $(PROGRAM) $(ALLOCATOR) $(DAMAGE)
+	@$(FAULTS) tests/torture/torture.sh $(PARTS)
 
 bench: $(PROGRAM) ## time training and sampling on this machine
 	./$(PROGRAM) bench --config cifar.json --batch 16

@@ -16,3 +16,5 @@ torture() { # PART
 @test "calls that write fail" { torture disk; }
 
 @test "allocations fail" { torture memory; }
+
+@test "bytes change, and files are cut" { torture bytes; }

@@ -3,18 +3,21 @@
 # Each fault has to end in a clear error or in nothing at all, never in a result that is lost or
 # wrong. Prints what was done and found, and exits with 1 if anything was.
 #
-#     tests/torture/torture.sh [--counts small|full] [--state DIR] [crash|disk|memory|signals]...
+#     tests/torture/torture.sh [--counts small|full] [--state DIR] [PART]...
+#
+# The parts are crash, disk, memory, signals and bytes; all of them if none is named.
 #
 # `small` takes a sample that fits in a test suite, `full` (the default) everything. What is done is
 # noted in DIR (build/torture): when interrupted, the same command goes on.
 # $DDPM: the program (./ddpm). $ALLOCATOR: tests/torture/allocator.c as a shared object
-# (build/tests/torture/allocator.so).
+# (build/tests/torture/allocator.so). $DAMAGE: a test program (build/tests/train/test_damage).
 set -u
 export LC_ALL=C OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 DDPM=$(realpath "${DDPM:-$root/ddpm}")
 ALLOCATOR=$(realpath "${ALLOCATOR:-$root/build/tests/torture/allocator.so}")
+DAMAGE=$(realpath "${DAMAGE:-$root/build/tests/train/test_damage}")
 counts=full state=$root/build/torture parts=()
 
 usage() {
@@ -27,11 +30,11 @@ while [ $# -gt 0 ]; do
     --counts) [[ ${2:-} =~ ^(small|full)$ ]] || usage "--counts ${2:-}: small or full"
         counts=$2 && shift 2 ;;
     --state) [ $# -gt 1 ] || usage "--state needs a folder" && state=$2 && shift 2 ;;
-    crash | disk | memory | signals) parts+=("$1") && shift ;;
+    crash | disk | memory | signals | bytes) parts+=("$1") && shift ;;
     *) usage "there is no part $1" ;;
     esac
 done
-[ ${#parts[@]} -gt 0 ] || parts=(crash disk memory signals)
+[ ${#parts[@]} -gt 0 ] || parts=(crash disk memory signals bytes)
 mkdir -p "$state" && cd "$state" || exit 2
 state=$PWD
 faults=0 found=0
