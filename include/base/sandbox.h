@@ -21,8 +21,8 @@ typedef struct {
 } Sandbox;
 
 /* Address space for `size` bytes, which takes memory only where it is written to. ERR_FAILED says
- * how much there was no room for. */
-bool sandbox_open(Sandbox *box, size_t size, Err *err);
+ * how much `what` found no room for. */
+bool sandbox_open(Sandbox *box, size_t size, const char *what, Err *err);
 void sandbox_close(Sandbox *box);
 
 /* Runs in the child: no allocation, no file, no call to the system. What `input` points to is as it

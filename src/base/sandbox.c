@@ -13,6 +13,8 @@
  */
 #include "base/sandbox.h"
 
+#include "base/memory.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
@@ -55,18 +57,15 @@ static void inherit(const Sandbox *box, bool yes)
 #endif
 }
 
-bool sandbox_open(Sandbox *box, size_t size, Err *err)
+bool sandbox_open(Sandbox *box, size_t size, const char *what, Err *err)
 {
     *box = (Sandbox){0};
     size_t whole = size <= SIZE_MAX / 2 ? size + FRONT : 0;
     void *map = MAP_FAILED;
-    errno = ENOMEM;
     if (whole > 0)
         map = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE,
                    -1, 0);
-    if (map == MAP_FAILED)
-        return err_set(err, ERR_FAILED, "no memory for %.1f MiB that two processes share",
-                       (double)size / 1048576);
+    if (map == MAP_FAILED) return memory_refused(size, what, err);
     *box = (Sandbox){(char *)map + FRONT, size, map, whole};
     inherit(box, false);
     return true;

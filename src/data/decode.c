@@ -121,7 +121,8 @@ static bool run(SandboxEnd *end, Sandbox *box, size_t room, const Decoder *decod
                 const ImageFile *files, int count, Err *err)
 {
     bool png = true;
-    if (!sandbox_open(box, DECODE_ARENA + room, err)) return err_prefix(err, "%s", files->path);
+    if (!sandbox_open(box, DECODE_ARENA + room, "decoding", err))
+        return err_prefix(err, "%s", files->path);
     for (int i = 0; i < count; i++) png = png && png_is(files[i].bytes, files[i].size);
     *end = sandbox_run(box, decoder->work, &(DecodeInput){files, count}, decoder->seconds,
                        png ? SANDBOX_WALLS_IF_ANY : SANDBOX_WALLS);

@@ -21,7 +21,7 @@ static Sandbox open_box(void)
 {
     Sandbox box;
     Err err;
-    if (!sandbox_open(&box, SIZE, &err)) fail_msg("%s", err.text);
+    if (!sandbox_open(&box, SIZE, "work", &err)) fail_msg("%s", err.text);
     assert_int_equal(box.size, SIZE);
     for (size_t i = 0; i < SIZE; i++) assert_int_equal(((char *)box.shared)[i], 0);
     memset(box.shared, 0xEE, SIZE);
@@ -156,11 +156,11 @@ static void too_large_a_box_is_an_error(void **state)
     (void)state;
     Sandbox box;
     Err err;
-    assert_false(sandbox_open(&box, (size_t)1 << 60, &err));
+    assert_false(sandbox_open(&box, (size_t)1 << 60, "work", &err));
     assert_int_equal(err.kind, ERR_FAILED);
-    assert_non_null(strstr(err.text, "no memory for 1099511627776.0 MiB"));
+    assert_non_null(strstr(err.text, "work: no memory for 1099511627776.0 MiB"));
     assert_null(box.shared);
-    assert_false(sandbox_open(&box, SIZE_MAX, &err));
+    assert_false(sandbox_open(&box, SIZE_MAX, "work", &err));
     sandbox_close(&box);
 }
 
@@ -173,7 +173,7 @@ static void threads_run_their_own(void **state)
     for (int run = 0; run < RUNS; run++) {
         Sandbox box;
         Err err;
-        if (!sandbox_open(&box, SIZE, &err)) {
+        if (!sandbox_open(&box, SIZE, "work", &err)) {
             wrong++;
             continue;
         }
@@ -192,7 +192,7 @@ static SandboxEnd run_once(SandboxWork *work, const void *input, SandboxWalls wa
 {
     Sandbox box;
     Err err;
-    if (!sandbox_open(&box, SIZE, &err)) return (SandboxEnd){SANDBOX_FAILED, -1};
+    if (!sandbox_open(&box, SIZE, "work", &err)) return (SandboxEnd){SANDBOX_FAILED, -1};
     SandboxEnd end = sandbox_run(&box, work, input, 1, walls);
     if (end.how == SANDBOX_DONE && work == count_up && ((int *)box.shared)[1] != 8) end.code = -1;
     sandbox_close(&box);
@@ -243,7 +243,7 @@ static bool has_little_memory(void)
     struct rlimit limit = {0};
     Sandbox box;
     Err err;
-    return setrlimit(RLIMIT_AS, &limit) == 0 && !sandbox_open(&box, 64 << 20, &err) &&
+    return setrlimit(RLIMIT_AS, &limit) == 0 && !sandbox_open(&box, 64 << 20, "work", &err) &&
            strstr(err.text, "64.0 MiB");
 }
 
@@ -252,7 +252,7 @@ static bool has_less_time(void)
     struct rlimit limit = {2, 2};
     Sandbox box;
     Err err;
-    return setrlimit(RLIMIT_CPU, &limit) == 0 && sandbox_open(&box, SIZE, &err) &&
+    return setrlimit(RLIMIT_CPU, &limit) == 0 && sandbox_open(&box, SIZE, "work", &err) &&
            is(sandbox_run(&box, go_on_for_ever, NULL, 99, SANDBOX_WALLS), SANDBOX_TIME_OVER, 0);
 }
 
