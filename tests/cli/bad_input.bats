@@ -89,6 +89,30 @@ cifar_options() {
     [ ! -e runs ]
 }
 
+@test "images of strangers, in a folder: what decoding them comes to names the file" {
+    local fixtures="$BATS_TEST_DIRNAME/../fixtures/images"
+    mkdir images
+    cp "$fixtures"/*.{png,jpg,bmp} images
+    options=(--config tiny.json --set data.format=folder --set data.path=images
+        --set train.steps=2)
+    "$DDPM" train "${options[@]}" --quiet --out all
+    refuses_instead() { # FILE BYTES WORD...
+        cp "images/$1" whole
+        head -c "$2" whole >"images/$1"
+        refuses 3 "images/$1" "${@:3}" -- train "${options[@]}"
+        cp whole "images/$1"
+    }
+    refuses_instead progressive.jpg 100 "cannot be read as PNG, JPEG or BMP"
+    refuses_instead baseline.jpg 330 "damaged image"
+    refuses_instead 24.bmp 20 "cannot be read as PNG, JPEG or BMP"
+    refuses_instead rgb16.png 300 "damaged image (cut short, or a checksum is wrong)"
+    refuses 3 "--init" "images/none.jpg" -- \
+        sample --model model -n 1 -o x.png --init images/none.jpg
+    head -c 100 images/grey.jpg >cut.jpg
+    refuses 3 "--init" "cut.jpg" -- sample --model model -n 1 -o x.png --init cut.jpg
+    [ ! -e x.png ]
+}
+
 # A file of a model, cut at both ends and at some places between: refused, and the file is named.
 assert_cuts_are_refused() { # PLACES FOLDER FILE COMMAND...
     local file=$3 size cut
