@@ -98,11 +98,14 @@ uint64_t stb_decode_room(int height, int width, size_t file_size)
     return EACH * h * w + ROW * h + PLANES * BLOCK * sides + 2 * (uint64_t)file_size + TABLES;
 }
 
+/* Where stb fails without a word, its last one is that a JPEG or BMP is no PNG; and it names a
+ * chunk by bytes of the file, which may be zeros. */
 static void give_reason(StbResult *result, StbStatus status)
 {
     const char *reason = stbi_failure_reason();
     result->status = status;
-    if (reason) strncpy(result->reason, reason, STB_REASON - 1);
+    if (!reason || !*reason || strcmp(reason, "bad png sig") == 0) reason = "no reason given";
+    strncpy(result->reason, reason, STB_REASON - 1);
 }
 
 static void decode(StbResult *result, const uint8_t *bytes, int size, int channels)

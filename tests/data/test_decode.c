@@ -230,6 +230,32 @@ static void damaged_files_are_errors_or_pixels(void **state)
     assert_true(errors > 100);
 }
 
+/* Bytes of JPEGs and BMPs changed by chance; whatever the decoder makes of it, we go on. */
+static void changed_files_are_errors_or_pixels(void **state)
+{
+    (void)state;
+    uint32_t random = 1;
+    int decoded = 0, refused = 0;
+    for (int round = 0; round < 40; round++)
+        for (int i = 0; i < PICTURES; i++) {
+            ImageFile file = pictures_read(i, 3);
+            uint8_t *bytes = (uint8_t *)(uintptr_t)file.bytes;
+            for (int k = 0; !png_is(bytes, file.size) && k <= round % 8; k++) {
+                random = random * 1664525 + 1013904223;
+                bytes[2 + (random >> 8) % (file.size - 2)] = (uint8_t)(random >> 3);
+            }
+            Image image = {0};
+            int count = 1;
+            Err err;
+            bool done = decode_images(&image, &count, &file, &err);
+            assert_true(done || (err.kind == ERR_DATA && strstr(err.text, file.path) == err.text));
+            decoded += done, refused += !done;
+            image_release(&image);
+            pictures_release(&file);
+        }
+    assert_true(decoded > 100 && refused > 50);
+}
+
 /* Its length is that of no file; and if it were, there would be no such memory. */
 static void a_small_file_that_asks_for_much_is_damaged(void **state)
 {
@@ -310,6 +336,7 @@ int main(void)
         cmocka_unit_test(what_a_decoder_does_names_the_file),
         cmocka_unit_test(what_a_decoder_says_is_checked),
         cmocka_unit_test(damaged_files_are_errors_or_pixels),
+        cmocka_unit_test(changed_files_are_errors_or_pixels),
         cmocka_unit_test(a_small_file_that_asks_for_much_is_damaged),
         cmocka_unit_test(other_systems),
     };

@@ -99,6 +99,24 @@ static void what_was_in_the_arena_makes_no_difference(void **state)
     free(arena), free(other);
 }
 
+static void every_failure_has_its_reason(void **state)
+{
+    (void)state;
+    uint8_t *arena = new_arena(0xEE);
+    for (int i = 0; i < PICTURES; i++) {
+        ImageFile file = pictures_read(i, 3);
+        for (size_t cut = 0; cut < file.size; cut += 10) {
+            StbResult r = decode(arena, ROOM, &(ImageFile){"", file.bytes, cut, 3});
+            if (r.status == STB_DECODED) continue;
+            assert_true(r.status == STB_DAMAGED || r.status == STB_UNKNOWN);
+            assert_true(r.reason[0] != 0);
+            assert_null(strstr(r.reason, "png sig"));
+        }
+        pictures_release(&file);
+    }
+    free(arena);
+}
+
 static void a_small_file_does_not_get_much_memory(void **state)
 {
     (void)state;
@@ -134,6 +152,7 @@ int main(void)
         cmocka_unit_test(all_kinds_are_decoded),
         cmocka_unit_test(room_is_known_beforehand),
         cmocka_unit_test(what_was_in_the_arena_makes_no_difference),
+        cmocka_unit_test(every_failure_has_its_reason),
         cmocka_unit_test(a_small_file_does_not_get_much_memory),
         cmocka_unit_test(what_is_no_image_is_told),
     };
