@@ -5,7 +5,7 @@
 #
 #     tests/torture/torture.sh [--counts small|full] [--state DIR] [PART]...
 #
-# The parts are crash, disk, memory, signals and bytes; all of them if none is named.
+# The parts are crash, disk, memory, signals, bytes and fuzz; all of them if none is named.
 #
 # `small` takes a sample that fits in a test suite, `full` (the default) everything. What is done is
 # noted in DIR (build/torture): when interrupted, the same command goes on.
@@ -30,11 +30,11 @@ while [ $# -gt 0 ]; do
     --counts) [[ ${2:-} =~ ^(small|full)$ ]] || usage "--counts ${2:-}: small or full"
         counts=$2 && shift 2 ;;
     --state) [ $# -gt 1 ] || usage "--state needs a folder" && state=$2 && shift 2 ;;
-    crash | disk | memory | signals | bytes) parts+=("$1") && shift ;;
+    crash | disk | memory | signals | bytes | fuzz) parts+=("$1") && shift ;;
     *) usage "there is no part $1" ;;
     esac
 done
-[ ${#parts[@]} -gt 0 ] || parts=(crash disk memory signals bytes)
+[ ${#parts[@]} -gt 0 ] || parts=(crash disk memory signals bytes fuzz)
 mkdir -p "$state" && cd "$state" || exit 2
 state=$PWD
 faults=0 found=0
