@@ -7,7 +7,8 @@
 
 #include "base/err.h"
 
-enum { MODEL_MAX_LEVELS = 10 };
+/* Width is that of a level, in channels: kernels count in int, products of two widths among it. */
+enum { MODEL_MAX_LEVELS = 10, MODEL_MAX_WIDTH = 8192 };
 
 typedef struct {
     int height, width; /* image_size, in pixels */
@@ -39,7 +40,8 @@ int model_config_width(const ModelConfig *config, int level);
 bool model_config_attends(const ModelConfig *config, int height);
 
 /* Refuse what cannot work, before any memory is taken: a size that does not halve often enough,
- * channels that the groups or heads do not divide, an attention resolution no level has, and, with
+ * channels that the groups or heads do not divide, or more than kernels can count, an attention
+ * resolution no level has, and, with
  * `strict`, one channel a group, which would take out again what the time embedding adds and leave
  * the network blind to t. ERR_USAGE; the message names the key. */
 bool model_config_check(const ModelConfig *config, bool strict, Err *err);

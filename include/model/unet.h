@@ -26,7 +26,7 @@ const ParamTable *unet_params(const Unet *unet);
 /* Multiply-adds of one image's forward pass, as BlockOps counts them. */
 double unet_macs(const Unet *unet);
 
-/* Bytes that unet_reserve would take. */
+/* Bytes that unet_reserve would take. ERR_USAGE for more pixels at once than kernels can count. */
 bool unet_memory(size_t *bytes, const Unet *unet, int n, UnetUse use, Err *err);
 /* Take the memory for batches of up to n images, on at most the threads that there are now
  * (parallel_threads). Replaces what an earlier call took. */

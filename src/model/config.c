@@ -69,6 +69,11 @@ static bool check_groups(const ModelConfig *c, int level, bool strict, Err *err)
                        "model.channel_mult[%d] = %g times model.base_channels = %d is not a whole "
                        "number of channels",
                        level, c->channel_mult[level], c->base_channels);
+    if (width > MODEL_MAX_WIDTH || c->base_channels > MODEL_MAX_WIDTH)
+        return err_set(err, ERR_USAGE,
+                       "model.base_channels = %d (times model.channel_mult[%d] = %g: %d) is more "
+                       "than the %d channels that a level may have",
+                       c->base_channels, level, c->channel_mult[level], width, MODEL_MAX_WIDTH);
     if (width % groups != 0)
         return err_set(err, ERR_USAGE,
                        "model.base_channels = %d (times model.channel_mult[%d] = %g: %d) is not a "

@@ -11,6 +11,7 @@
 #include "model/plan.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,9 +123,27 @@ static void plan_block(PlanTensor *tensors, const Unet *u, int i, int n, UnetUse
     tensors[SCRATCH_BACKWARD] = (PlanTensor){train ? sizes.backward : 0, end - i, end - i, 0};
 }
 
+/* Kernels count the pixels of a batch in int, and those of attention once for each head. */
+static bool check_counts(const Unet *u, int n, Err *err)
+{
+    const ModelConfig *c = &u->config;
+    for (int i = 0; i < u->topology.count; i++) {
+        const Block *block = &u->topology.list[i];
+        bool heads = block->kind == BLOCK_ATTENTION && c->attention_head_dim > 0;
+        size_t times = (size_t)n * (size_t)(heads ? block->c_in / c->attention_head_dim : 1);
+        if (times > INT_MAX / block_pixels(block))
+            return err_set(err, ERR_USAGE,
+                           "%s: %d images of %d x %d pixels%s are more at once than can be "
+                           "counted; take fewer",
+                           block->name, n, block->h, block->w, heads ? ", for each head," : "");
+    }
+    return true;
+}
+
 static bool make_plan(size_t *floats, PlanTensor *plan, const Unet *u, int n, UnetUse use, Err *err)
 {
     int blocks = u->topology.count;
+    if (!check_counts(u, n, err)) return false;
     for (int i = 0; i < blocks; i++) plan_block(plan + i * ROLES, u, i, n, use);
     /* dtime is added to by every residual block, from the first call of the backward pass on. */
     plan[GRADIENT].first = blocks;

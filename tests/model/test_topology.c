@@ -112,6 +112,12 @@ static void what_cannot_work_is_refused_by_name(void **state)
     c.channel_mult[1] = 1.3;
     expect_refusal(c, true, "model.channel_mult[1]");
     c = network_rgb16();
+    c.base_channels = 2 * MODEL_MAX_WIDTH;
+    expect_refusal(c, true, "more than the 8192 channels");
+    c = model_config_default();
+    c.channel_mult[3] = 64.25;
+    expect_refusal(c, true, "model.channel_mult[3] = 64.25: 8224) is more than the 8192 channels");
+    c = network_rgb16();
     c.norm_groups = 8;
     expect_refusal(c, true, "one channel a group");
     Unet *foreign = unet_new(&c, false, &err);

@@ -343,6 +343,33 @@ static void training_takes_more_memory_than_sampling(void **state)
     unet_free(unet);
 }
 
+static void pixels_are_counted_before_there_is_memory_for_them(void **state)
+{
+    (void)state;
+    ModelConfig config = model_config_default();
+    Err err;
+    size_t bytes;
+    config.height = config.width = 4096;
+    config.attention_resolutions[0] = 512;
+    Unet *unet = unet_new(&config, true, &err);
+    assert_non_null(unet);
+    assert_true(unet_memory(&bytes, unet, 127, UNET_TRAIN, &err));
+    assert_true(bytes > (size_t)1 << 40);
+    assert_false(unet_memory(&bytes, unet, 128, UNET_TRAIN, &err));
+    assert_int_equal(err.kind, ERR_USAGE);
+    assert_non_null(strstr(err.text, "128 images of 4096 x 4096 pixels are more at once"));
+    assert_false(unet_reserve(unet, 1 << 20, UNET_SAMPLE, &err));
+    unet_free(unet);
+    config.attention_resolutions[0] = 4096;
+    config.attention_head_dim = 1;
+    unet = unet_new(&config, true, &err);
+    assert_non_null(unet);
+    assert_false(unet_memory(&bytes, unet, 1, UNET_TRAIN, &err));
+    assert_non_null(
+        strstr(err.text, "attentions.0: 1 images of 4096 x 4096 pixels, for each head"));
+    unet_free(unet);
+}
+
 /* The calls an observer was told of: the blocks in order, then the same backwards. */
 typedef struct {
     int blocks, forward, backward;
@@ -393,6 +420,7 @@ int main(void)
         cmocka_unit_test(sampling_computes_what_training_does),
         cmocka_unit_test(an_image_does_not_depend_on_its_batch),
         cmocka_unit_test(threads_do_not_change_the_bits),
+        cmocka_unit_test(pixels_are_counted_before_there_is_memory_for_them),
         cmocka_unit_test(an_observer_is_told_of_every_call),
         cmocka_unit_test(training_takes_more_memory_than_sampling),
     };
