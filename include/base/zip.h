@@ -24,6 +24,10 @@ bool zip_crc32_file(uint32_t *crc, size_t *size, const char *path, Err *err);
  * memory. */
 unsigned char *zip_deflate(size_t *out_size, const void *data, size_t size);
 
+/* The first `bytes` of what gzip_read would give, at most: *size are there. A small gzip file can
+ * unpack to a thousand times its size, so a header is best read before the rest. */
+bool gzip_start(void *start, size_t *size, size_t bytes, const char *path, Err *err);
+
 /* The whole of a file, unpacked if it is gzip (told by its first bytes, not by its name). One zero
  * byte follows that `size` does not count. Damage, and more than `max` bytes, are ERR_DATA. The
  * caller frees *data. */

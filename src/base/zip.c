@@ -139,15 +139,37 @@ static bool gzip_read_all(gzFile in, unsigned char **data, size_t *size, const c
     return err_set(err, ERR_DATA, "%s: holds more than the %zu bytes expected", path, max);
 }
 
-bool gzip_read(unsigned char **data, size_t *size, const char *path, size_t max, Err *err)
+static gzFile gzip_open(const char *path, Err *err)
 {
     FileReader reader;
-    *data = NULL, *size = 0;
-    if (!file_open(&reader, path, err)) return false; /* for its messages */
+    if (!file_open(&reader, path, err)) return NULL; /* for its messages */
     file_close(&reader);
     gzFile in = gzopen(path, "rbe");
-    if (!in) return err_set(err, ERR_FAILED, "%s: cannot open it: %s", path, strerror(errno));
-    gzbuffer(in, GZIP_BUFFER);
+    if (in)
+        gzbuffer(in, GZIP_BUFFER);
+    else
+        err_set(err, ERR_FAILED, "%s: cannot open it: %s", path, strerror(errno));
+    return in;
+}
+
+bool gzip_start(void *start, size_t *size, size_t bytes, const char *path, Err *err)
+{
+    *size = 0;
+    gzFile in = gzip_open(path, err);
+    if (!in) return false;
+    int got = gzread(in, start, (unsigned)bytes), code;
+    gzerror(in, &code);
+    bool good = (got >= 0 && code != Z_BUF_ERROR) || gzip_failed(in, path, err);
+    if (good) *size = (size_t)got;
+    gzclose_r(in);
+    return good;
+}
+
+bool gzip_read(unsigned char **data, size_t *size, const char *path, size_t max, Err *err)
+{
+    *data = NULL, *size = 0;
+    gzFile in = gzip_open(path, err);
+    if (!in) return false;
     bool good = gzip_read_all(in, data, size, path, max, err);
     gzclose_r(in);
     if (good)

@@ -1,6 +1,7 @@
 /*
  * A file is unpacked whole and its length compared with what its header says: gzip knows no better
- * way, and the images would be in memory anyway.
+ * way, and the images would be in memory anyway. But no more is unpacked than the header, which is
+ * looked at first, has a place for.
  */
 #include "data/idx.h"
 
@@ -27,32 +28,44 @@ static uint32_t get_u32(const unsigned char *at)
     return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
 }
 
-static bool check_header(IdxFile *file, size_t size, uint32_t magic, Err *err)
+/* The sizes of `file` by its first bytes, and with them how many it has to have. */
+static bool read_header(IdxFile *file, size_t *bytes, uint32_t magic, Err *err)
 {
-    size_t ndim = magic & 0xFF, header = 4 + 4 * ndim, count = 1;
-    uint32_t found = size >= 4 ? get_u32(file->bytes) : 0;
+    unsigned char start[4 + 4 * MAX_DIMS];
+    size_t ndim = magic & 0xFF, header = 4 + 4 * ndim, count = 1, size;
+    if (!gzip_start(start, &size, header, file->path, err)) return false;
+    uint32_t found = size >= 4 ? get_u32(start) : 0;
     if (found != magic)
         return err_set(err, ERR_DATA, "%s: starts with 0x%08X, not 0x%08X: no IDX file of %s",
                        file->path, found, magic, ndim == 1 ? "labels" : "images");
     if (size < header) return err_set(err, ERR_DATA, "%s: ends inside of its header", file->path);
     for (size_t i = 0; i < ndim; i++) {
-        file->dims[i] = get_u32(file->bytes + 4 + 4 * i);
+        file->dims[i] = get_u32(start + 4 + 4 * i);
         if (file->dims[i] == 0 || file->dims[i] > INT_MAX || count > MAX_BYTES / file->dims[i])
             return err_set(err, ERR_DATA, "%s: size %zu in its header, %u, cannot be", file->path,
                            i, file->dims[i]);
         count *= file->dims[i];
     }
-    if (size - header != count)
-        return err_set(err, ERR_DATA, "%s: holds %zu bytes of data where its header says %zu",
-                       file->path, size - header, count);
-    file->data = file->bytes + header;
+    *bytes = header + count;
     return true;
+}
+
+/* One byte too many is read, to know of it. */
+static bool read_data(IdxFile *file, size_t bytes, uint32_t magic, Err *err)
+{
+    size_t size, header = 4 + 4 * (size_t)(magic & 0xFF);
+    if (!gzip_read(&file->bytes, &size, file->path, bytes + 1, err)) return false;
+    file->data = file->bytes + header;
+    if (size == bytes) return true;
+    free(file->bytes);
+    return err_set(err, ERR_DATA, "%s: holds %zu bytes of data where its header says %zu",
+                   file->path, size - header, bytes - header);
 }
 
 /* `name` or `name`.gz of the folder. */
 static bool open_idx(IdxFile *file, const char *folder, const char *name, uint32_t magic, Err *err)
 {
-    size_t size;
+    size_t bytes = 0;
     *file = (IdxFile){0};
     if (!file_path(file->path, err, "%s/%s", folder, name)) return false;
     if (!file_exists(file->path) && !file_path(file->path, err, "%s/%s.gz", folder, name))
@@ -60,10 +73,7 @@ static bool open_idx(IdxFile *file, const char *folder, const char *name, uint32
     if (!file_exists(file->path))
         return err_set(err, ERR_DATA, "%s: there is no %s in it, with or without .gz", folder,
                        name);
-    if (!gzip_read(&file->bytes, &size, file->path, MAX_BYTES, err)) return false;
-    if (check_header(file, size, magic, err)) return true;
-    free(file->bytes);
-    return false;
+    return read_header(file, &bytes, magic, err) && read_data(file, bytes, magic, err);
 }
 
 static bool read_images(Dataset *set, const char *path, const char *name, bool labels, Err *err)

@@ -165,6 +165,29 @@ static void damaged_gzip_is_refused(void **state)
     assert_non_null(strstr(err.text, "tests/none.gz"));
 }
 
+static void the_start_is_what_the_whole_begins_with(void **state)
+{
+    (void)state;
+    Err err;
+    char start[TEXT_SIZE + 8];
+    size_t size;
+    for (int plain = 0; plain < 2; plain++) {
+        put_file(plain ? (const void *)TEXT : gzip_file, plain ? TEXT_SIZE : sizeof gzip_file);
+        for (size_t bytes = 0; bytes <= sizeof start; bytes++) {
+            memset(start, 0, sizeof start);
+            assert_true(gzip_start(start, &size, bytes, path, &err));
+            assert_int_equal(size, bytes < TEXT_SIZE ? bytes : TEXT_SIZE);
+            assert_memory_equal(start, TEXT, size);
+        }
+    }
+    put_file(gzip_file, 20);
+    assert_false(gzip_start(start, &size, sizeof start, path, &err));
+    assert_int_equal(err.kind, ERR_DATA);
+    assert_non_null(strstr(err.text, "cut short"));
+    assert_false(gzip_start(start, &size, 4, "tests/none.gz", &err));
+    assert_non_null(strstr(err.text, "tests/none.gz"));
+}
+
 /* --- Archives --- */
 
 static bool zip_gives(const char *member, const void *expected, size_t expected_size)
@@ -303,6 +326,7 @@ int main(void)
         cmocka_unit_test(gzip_and_plain_files_are_read),
         cmocka_unit_test(large_files_are_read_whole),
         cmocka_unit_test(damaged_gzip_is_refused),
+        cmocka_unit_test(the_start_is_what_the_whole_begins_with),
         cmocka_unit_test(another_program_s_archive_is_read),
         cmocka_unit_test(damaged_archives_are_refused),
         cmocka_unit_test(every_field_is_checked),

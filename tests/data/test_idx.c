@@ -135,6 +135,18 @@ static void damaged_files_are_errors_that_name_them(void **state)
     test_remove_folder(folder);
 }
 
+/* 16 MiB of zeros, packed a thousand to one, behind a header that says 60 bytes. */
+static void no_more_is_unpacked_than_the_header_says(void **state)
+{
+    (void)state;
+    char *folder = good_folder(), command[512];
+    snprintf(command, sizeof command,
+             "cd '%s' && truncate -s 16M train-images-* && gzip train-images-*", folder);
+    assert_int_equal(system(command), 0);
+    assert_refused(folder, "train-images-idx3-ubyte.gz", "more than the 77 bytes expected");
+    test_remove_folder(folder);
+}
+
 static void a_missing_file_is_named(void **state)
 {
     (void)state;
@@ -150,6 +162,7 @@ int main(void)
         cmocka_unit_test(compressed_files_are_read),
         cmocka_unit_test(labels_are_needed_only_if_asked_for),
         cmocka_unit_test(damaged_files_are_errors_that_name_them),
+        cmocka_unit_test(no_more_is_unpacked_than_the_header_says),
         cmocka_unit_test(a_missing_file_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
