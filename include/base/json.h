@@ -84,6 +84,10 @@ Json *json_copy(const Json *json);
 
 typedef enum { JSON_COMPACT, JSON_INDENTED } JsonLayout;
 
+/* Whether there was memory for all that the tree was built of; ERR_FAILED says for how much there
+ * was not. NULL is a tree that there was none for at all. */
+bool json_complete(const Json *json, Err *err);
+
 /* The caller frees *text. */
 bool json_print(char **text, const Json *json, JsonLayout layout, Err *err);
 

@@ -364,11 +364,18 @@ static void print(FILE *out, const cJSON *json, int depth, bool indent)
     }
 }
 
+bool json_complete(const Json *json, Err *err)
+{
+    size_t missing = missing_bytes(json);
+    return missing == 0 || memory_refused(missing, "JSON", err);
+}
+
 bool json_print(char **text, const Json *json, JsonLayout layout, Err *err)
 {
-    size_t size = 0, missing = missing_bytes(json);
+    size_t size = 0;
     *text = NULL;
-    FILE *out = missing ? NULL : open_memstream(text, &size);
+    if (!json_complete(json, err)) return false;
+    FILE *out = open_memstream(text, &size);
     if (out) {
         print(out, json, 0, layout == JSON_INDENTED);
         bool good = !ferror(out);
@@ -378,7 +385,7 @@ bool json_print(char **text, const Json *json, JsonLayout layout, Err *err)
     free(*text);
     *text = NULL;
     /* the stream asks for twice what it has, at first for a buffer of the C library's */
-    return memory_refused(missing ? missing : 2 * size + BUFSIZ, "JSON", err);
+    return memory_refused(2 * size + BUFSIZ, "JSON", err);
 }
 
 bool json_write(const char *path, const Json *json, Err *err)

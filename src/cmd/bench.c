@@ -69,7 +69,7 @@ static bool describe(Report *r, Err *err)
                gemm_core_name());
     }
     unet_free(unet);
-    return true;
+    return !r->options.json || json_complete(r->json, err);
 }
 
 static void set_figure(Json *json, const char *kind, const char *figure, double value)

@@ -13,7 +13,8 @@ typedef struct {
 
 /* Where lines go. */
 typedef struct {
-    Json *list;   /* or NULL: stdout */
+    bool json;    /* else to stdout */
+    Json *list;   /* NULL if there was no memory for it, too */
     double whole; /* seconds of the step */
     const BenchPeaks *peaks;
 } Table;
@@ -22,6 +23,7 @@ static void begin(Table *table, Json *json, BenchKind kind, const char *what)
 {
     char key[64];
     snprintf(key, sizeof key, "%s_%s", bench_names[kind], what);
+    table->json = json != NULL;
     if (json) {
         table->list = json_new_list();
         json_set(json, key, table->list);
@@ -51,7 +53,7 @@ static void put(const Table *table, Line line)
     double work = counts ? line.flop : line.bytes;
     double rate = seconds > 0 ? work / seconds : 0;
     double of_peak = rate / (counts ? table->peaks->gemm : table->peaks->copy);
-    if (table->list) {
+    if (table->json) {
         put_json(table, &line, rate, of_peak);
         return;
     }
@@ -66,7 +68,7 @@ static void put(const Table *table, Line line)
 static void end(const Table *table, const char *rest, double sum)
 {
     put(table, (Line){.name = rest, .forward = table->whole - sum});
-    if (!table->list)
+    if (!table->json)
         printf("%-32s %11.3f %11s %7.1f%%\n", "the whole step", 1e3 * table->whole, "", 100.0);
 }
 

@@ -50,6 +50,7 @@ static bool has_figures(const Json *report)
 static bool print(const EvalRun *r, Err *err)
 {
     if (r->options.json) return command_print_json(r->report, err);
+    if (!json_complete(r->report, err)) return false;
     eval_report_print(stdout, r->report);
     return true;
 }

@@ -172,6 +172,7 @@ static bool open_model(EvalRun *run, Err *err)
 bool eval_run_open(EvalRun *run, Err *err)
 {
     run->report = json_new_object();
+    if (!json_complete(run->report, err)) return false;
     if (eval_options_model(&run->options) && !open_model(run, err)) return false;
     json_set_number(run->report, "seed", (double)run->options.seed);
     json_set_bool(run->report, "partial", false);

@@ -18,6 +18,9 @@ commands=(
     "info base"
     "info grid.png"
     "schedule --config tiny.json --json"
+    "sample --oracle --config tiny.json -n 2 -o oracle.png --quiet"
+    "bench --config tiny.json --repeat 1 --layers --json --quiet"
+    "help config"
 )
 
 # Run command $1 with its k-th allocation failing. False once there is no k-th.
