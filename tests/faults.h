@@ -14,6 +14,7 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/file.h>
@@ -125,6 +126,45 @@ FILE *fopen(const char *path, const char *mode)
     FILE *(*next)(const char *, const char *);
     find_next(&next, "fopen");
     return fails("fopen") ? NULL : next(path, mode);
+}
+
+/* With _FORTIFY_SOURCE the first two are called by other names. */
+size_t fread(void *out, size_t size, size_t count, FILE *stream)
+{
+    size_t (*next)(void *, size_t, size_t, FILE *);
+    find_next(&next, "fread");
+    return fails("fread") ? 0 : next(out, size, count, stream);
+}
+
+size_t __fread_chk(void *out, size_t room, size_t size, size_t count, FILE *stream);
+size_t __fread_chk(void *out, size_t room, size_t size, size_t count, FILE *stream)
+{
+    size_t (*next)(void *, size_t, size_t, size_t, FILE *);
+    find_next(&next, "__fread_chk");
+    return fails("fread") ? 0 : next(out, room, size, count, stream);
+}
+
+ssize_t pread(int file, void *out, size_t size, off_t offset)
+{
+    ssize_t (*next)(int, void *, size_t, off_t);
+    find_next(&next, "pread");
+    return fails("pread") ? -1 : next(file, out, size, offset);
+}
+
+ssize_t __pread_chk(int file, void *out, size_t size, off_t offset, size_t room);
+ssize_t __pread_chk(int file, void *out, size_t size, off_t offset, size_t room)
+{
+    ssize_t (*next)(int, void *, size_t, off_t, size_t);
+    find_next(&next, "__pread_chk");
+    return fails("pread") ? -1 : next(file, out, size, offset, room);
+}
+
+/* Nothing here makes a file with a mode of its own. */
+int open(const char *path, int flags, ...)
+{
+    int (*next)(const char *, int, ...);
+    find_next(&next, "open");
+    return fails("open") ? -1 : next(path, flags, 0666);
 }
 
 FILE *tmpfile(void)

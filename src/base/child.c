@@ -101,6 +101,7 @@ static bool collect(unsigned char **data, size_t *size, const Child *c, FILE *fr
     (*data)[*size] = 0;
     if (*size == 0 || fread(*data, *size, 1, from) == 1) return true;
     free(*data);
+    *data = NULL;
     return failed(c, "read what it prints", errno, err);
 }
 

@@ -150,25 +150,29 @@ static bool read_one(float *values, const Safetensors *file, const char *name, c
     return true;
 }
 
-/* A tensor of the file that no array asked for. There is one if the numbers differ. */
+static bool is_known(const Tensor *tensor, const Safetensors *file, const ParamTable *table,
+                     const WeightArray *arrays, int count)
+{
+    bool known = false;
+    for (int a = 0; a < count && !known; a++)
+        for (int p = 0; p < table->count && !known; p++) {
+            char name[NAME];
+            full_name(name, &arrays[a], &table->list[p]);
+            known = find(file, name) == tensor;
+        }
+    return known;
+}
+
+/* A tensor of the file that no array asked for. There is one, since it has more than were found. */
 static bool name_stranger(const char *path, const Safetensors *file, const ParamTable *table,
                           const WeightArray *arrays, int count, Err *err)
 {
-    assert(file->count == 0 || file->list);
-    for (size_t i = 0; i < file->count; i++) {
-        bool known = false;
-        for (int a = 0; a < count && !known; a++)
-            for (int p = 0; p < table->count && !known; p++) {
-                char name[NAME];
-                full_name(name, &arrays[a], &table->list[p]);
-                known = find(file, name) == &file->list[i];
-            }
-        if (!known)
-            return err_set(err, ERR_DATA,
-                           "%s: tensor %s is not part of the network that the config describes",
-                           path, file->list[i].name);
-    }
-    return err_set(err, ERR_DATA, "%s: more tensors than the config describes", path);
+    size_t i = 0;
+    assert(file->count > 0 && file->list);
+    while (i + 1 < file->count && is_known(&file->list[i], file, table, arrays, count)) i++;
+    return err_set(err, ERR_DATA,
+                   "%s: tensor %s is not part of the network that the config describes", path,
+                   file->list[i].name);
 }
 
 static size_t largest_tensor(const ParamTable *table)

@@ -87,6 +87,18 @@ static void test_no_such_program(void **state)
     assert_null(output);
 }
 
+static void test_no_program_at_all(void **state)
+{
+    (void)state;
+    const char *const argv[] = {"/etc/passwd", NULL};
+    Err err;
+    unsigned char *output = NULL;
+    size_t size;
+    assert_false(child_run(&output, &size, argv, "x", 1, remedy, &err));
+    assert_int_equal(err.kind, ERR_FAILED);
+    assert_string_equal(err.text, "/etc/passwd: cannot start it: Permission denied");
+}
+
 static void test_signals_stay(void **state)
 {
     (void)state;
@@ -104,6 +116,7 @@ int main(void)
         cmocka_unit_test(test_much),
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_no_such_program),
+        cmocka_unit_test(test_no_program_at_all),
         cmocka_unit_test(test_signals_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -260,6 +260,18 @@ static bool removes(Err *err)
     return file_remove(in("old"), err);
 }
 
+static bool syncs(Err *err)
+{
+    return file_sync_folder(folder, err);
+}
+
+static bool sums(Err *err)
+{
+    uint32_t crc;
+    size_t size;
+    return zip_crc32_file(&crc, &size, in("text"), err);
+}
+
 static bool seeks(Err *err)
 {
     return reads_a_member(err);
@@ -284,6 +296,10 @@ static void calls_may_fail(void **state)
         const char *says;
     } cases[] = {
         {"fopen", EMFILE, reads_a_file, "cannot open: Too many open files"},
+        {"fread", 0, reads_a_file, "ends too early, within the next 6 bytes"},
+        {"open", EMFILE, syncs, "cannot open the folder to sync it: Too many open files"},
+        {"pread", EIO, sums, "cannot be read to its end: Input/output error"},
+        {"fread", EIO, runs_a_program, "sh: cannot read what it prints: Input/output error"},
         {"fopen", EMFILE, writes_a_file, "cannot write there: Too many open files"},
         {"fsync", EIO, writes_a_file, "cannot write: Input/output error"},
         {"rename", EACCES, writes_a_file, "cannot write: Permission denied"},
