@@ -43,12 +43,15 @@ figures() { # LOG
 }
 
 found=0
-TIMEFORMAT='%0R s (%0U s of processor time)'
+TIMEFORMAT='%0R %U %S'
 for name in "$@"; do
     verdict="nothing found"
-    seconds=$({ time fuzz "$name"; } 2>&1) || verdict="FOUND: see $build/logs/$name"
+    times=$({ time fuzz "$name"; } 2>&1) || verdict="FOUND: see $build/logs/$name"
+    read -r seconds user system <<<"$times"
     read -r runs features < <(figures "$build/logs/$name")
-    echo "fuzz: $name: $runs runs in $seconds, $features features, $verdict"
+    busy=$(awk "BEGIN { printf \"%.0f\", $user + $system }")
+    echo "fuzz: $name: $runs runs in $seconds s ($busy s of processor time), $features features," \
+        "$verdict"
     [ "$verdict" = "nothing found" ] || found=$((found + 1))
 done
 [ $found -eq 0 ]
