@@ -1,14 +1,16 @@
 /*
- * Arrays of images. An input of one part is the file itself, .npy or .npz. Of two or three, cut at
- * lines "==", those behind the first are the members arr_0.npy and arr_1.npy of a .npz that is made
- * here, whose checksums are then right.
+ * Arrays of images, and of features. An input of one part is the file itself, .npy or .npz. Of two
+ * or three, cut at lines "==", those behind the first are the members arr_0.npy and arr_1.npy of a
+ * .npz that is made here, whose checksums are then right.
  */
 #include "fuzz/fuzz.h"
 
 #include "base/npy.h"
 #include "base/zip.h"
 #include "data/npy_images.h"
+#include "eval/features.h"
 
+#include <math.h>
 #include <string.h>
 
 /* What was read is written and read again. */
@@ -59,6 +61,20 @@ static void read_images(const char *path, bool labels)
     dataset_release(&set);
 }
 
+static void read_features(const char *path)
+{
+    Features features;
+    Err err;
+    if (!features_read(&features, path, &err)) {
+        fuzz_refused(&err);
+        fuzz_require(!features.rows, "features that were refused are none");
+        return;
+    }
+    for (size_t i = 0; i < (size_t)features.count * (size_t)features.dim; i++)
+        fuzz_require(isfinite(features.rows[i]), "features are finite");
+    features_release(&features);
+}
+
 static const char *make_archive(const FuzzPart *parts, int count)
 {
     static const char *const names[] = {"arr_0.npy", "arr_1.npy"};
@@ -81,5 +97,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     path = fuzz_path("input");
     read_images(path, false);
     if (zip_is_archive(path)) read_images(path, true);
+    read_features(path);
     return 0;
 }

@@ -1,12 +1,16 @@
 /*
  * A safetensors file: every tensor and every text of it is looked up and read, and the whole is
- * written and read again.
+ * written and read again. Then as one of the small files of this program: a history of losses, and
+ * a classifier.
  */
 #include "fuzz/fuzz.h"
 
 #include "base/memory.h"
 #include "model/safetensors.h"
+#include "train/classifier.h"
+#include "train/loss_history.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,14 +98,50 @@ static void write_again(const Safetensors *file)
     safetensors_release(&again);
 }
 
+/* --- What the program itself keeps in such files --- */
+
+static void read_history(const char *path)
+{
+    enum { T = 3 };
+    Arena arena;
+    TimestepHistory history;
+    Err err;
+    fuzz_require(arena_init(&arena, timestep_history_bytes(T), "a history", &err), "memory");
+    timestep_history_init(&history, &arena, T);
+    if (loss_history_read(&history, path, &err)) {
+        for (int i = 0; i < T * TIMESTEP_HISTORY; i++)
+            fuzz_require(isfinite(history.losses[i]), "losses are finite");
+        for (int i = 0; i < T; i++)
+            fuzz_require(history.counts[i] >= 0 && history.counts[i] <= TIMESTEP_HISTORY,
+                         "counts are of losses");
+    } else {
+        fuzz_refused(&err);
+    }
+    arena_release(&arena);
+}
+
+static void read_classifier(const char *path)
+{
+    const Dataset set = {.count = 1, .height = 8, .width = 8, .channels = 1};
+    Classifier classifier;
+    Err err;
+    if (classifier_read(&classifier, path, &set, &err))
+        classifier_release(&classifier);
+    else
+        fuzz_refused(&err);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     Safetensors file;
     Err err;
-    if (!safetensors_read(&file, fuzz_file(data, size), &err)) {
+    const char *path = fuzz_file(data, size);
+    if (!safetensors_read(&file, path, &err)) {
         fuzz_refused(&err);
         return 0;
     }
+    read_history(path);
+    read_classifier(path);
     read_tensors(&file, size);
     for (size_t i = 0; i < file.metadata_count; i++)
         fuzz_require(safetensors_metadata(&file, file.metadata[i].key) == file.metadata[i].value,
