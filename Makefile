@@ -128,12 +128,15 @@ test: ## build and run every test; ends in one line: N passed, N failed
 	@scripts/setup.sh build test
 	@$(REMAKE) run-tests
 
+# Seconds for a test program or script that is built to look, not to be fast.
+PATIENCE = 1200
 # A preloaded allocator and strace do not go with sanitizers: tests/torture is left out there.
 CHECKED = ALLOCATOR= BUILD=$(BUILD)/asan PROGRAM=$(BUILD)/asan/ddpm OPTIMISE='-O1 -march=$(ARCH)' \
           SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer'
 check: ## every test under AddressSanitizer and UBSan
 	@scripts/setup.sh build test
-	@UBSAN_OPTIONS=print_stacktrace=1 $(REMAKE) run-tests $(CHECKED)
+	@UBSAN_OPTIONS=print_stacktrace=1 TEST_TIMEOUT=$${TEST_TIMEOUT:-$(PATIENCE)} \
+	    $(REMAKE) run-tests $(CHECKED)
 
 # With -O1 a line is still a line, and the tests take minutes.
 COVERED = BUILD=$(BUILD)/coverage PROGRAM=$(BUILD)/coverage/ddpm \
@@ -141,7 +144,8 @@ COVERED = BUILD=$(BUILD)/coverage PROGRAM=$(BUILD)/coverage/ddpm \
 coverage: ## which lines of src the tests run, by gcov
 	@scripts/setup.sh build test
 	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || true
-	@status=0; $(REMAKE) run-tests $(COVERED) || status=1; \
+	@status=0; \
+	TEST_TIMEOUT=$${TEST_TIMEOUT:-$(PATIENCE)} $(REMAKE) run-tests $(COVERED) || status=1; \
 	scripts/coverage.sh $(BUILD)/coverage && exit $$status
 
 run-tests: $(PROGRAM) $(TESTS) $(ALLOCATOR)
