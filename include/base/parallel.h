@@ -9,7 +9,8 @@
 #include "base/err.h"
 
 /* Call once, at the start of the program and of each test program: sets the number of threads
- * (0: OMP_NUM_THREADS, or else all cores) and keeps BLAS at one thread inside each. */
+ * (0: OMP_NUM_THREADS, or else all cores), keeps BLAS at one thread inside each, and has every
+ * thread take denormal numbers for 0 (on x86, where they are slow). */
 void parallel_setup(int threads);
 
 /* Start the program anew, once, so that threads that wait for others do so on their core for some

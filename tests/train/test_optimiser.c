@@ -220,6 +220,31 @@ static void the_average_decays_as_asked(void **state)
     free(ema), free(before), free(w);
 }
 
+/* Second moments that are too small for a float, and are 0, are far below what is added to their
+ * root: steps are those of Adam in doubles, down to none. */
+static void tiny_gradients_make_adam_s_steps(void **state)
+{
+    (void)state;
+    enum { SIZES = 46, UPDATES = 5 };
+    float w[SIZES] = {0}, m[SIZES] = {0}, v[SIZES] = {0}, g[SIZES];
+    double wd[SIZES] = {0}, md[SIZES] = {0}, vd[SIZES] = {0};
+    for (int update = 0; update < UPDATES; update++) {
+        double root1 = 1 - pow(0.9, update + 1), root2 = 1 - pow(0.999, update + 1);
+        for (int i = 0; i < SIZES; i++) {
+            double gradient = pow(10, -i);
+            g[i] = (float)gradient;
+            md[i] = 0.9 * md[i] + 0.1 * gradient;
+            vd[i] = 0.999 * vd[i] + 0.001 * gradient * gradient;
+            wd[i] -= 0.01 * md[i] / root1 / (sqrt(vd[i] / root2) + 1e-8);
+        }
+        Optimised arrays = {w, m, v, g, .emas = 0};
+        AdamStep step = {.scale = 1, .rate = 0.01, .updates = (uint64_t)update};
+        optimiser_update(arrays, SIZES, step, NULL);
+    }
+    for (int i = 0; i < SIZES; i++) assert_close((double)w[i], wd[i], 1e-5 * fabs(wd[i]) + 1e-29);
+    assert_true(v[0] > 0 && v[SIZES - 1] == 0);
+}
+
 int main(void)
 {
     parallel_setup(0);
@@ -233,6 +258,7 @@ int main(void)
         cmocka_unit_test(adam_is_that_of_the_paper),
         cmocka_unit_test(adam_leaves_zeros_alone),
         cmocka_unit_test(an_update_has_the_same_bits_for_any_threads),
+        cmocka_unit_test(tiny_gradients_make_adam_s_steps),
         cmocka_unit_test(the_average_decays_as_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
