@@ -40,7 +40,7 @@ int64_t edit_invert_calls(Generator *g, int iterations);
 
 /* The x_t [n, size] where edit_start (or else the chain) begins and from which ddim with eta 0
  * leads to the images x_0 [n, size] (diffusion/invert.h), as images 0 .. n - 1 of the run, n at
- * most the batch. Returns whether it came to its end. */
+ * most the batch. Returns as generator_batch. */
 bool edit_invert(Generator *g, float *x_t, const float *x_0, int n, int iterations,
                  GeneratorProgress progress, void *context);
 

@@ -73,6 +73,7 @@ typedef struct {
     int32_t *labels;      /* [rows]: the images' classes, then as often that of none */
     float *twice, *both;  /* [rows,size], [rows,out_size]; NULL where no batch is doubled */
     GeneratorWatch watch; /* of generator_batch; may be set after generator_init */
+    int bad_t;            /* where a batch met numbers that are not finite; 0: nowhere */
 } Generator;
 
 /* `unet` is reserved for at least conditioning_rows of `batch` images and, with `weights` and the
@@ -101,9 +102,13 @@ int generator_calls(Generator *g);
 typedef bool (*GeneratorProgress)(void *context, int calls_done);
 
 /* out [n,h,w,channels], n at most the batch: images first_image .. first_image + n - 1 of the run.
- * `x_T` [n,h,w,channels] or NULL to draw it. Returns whether it came to its end. */
+ * `x_T` [n,h,w,channels] or NULL to draw it. Returns whether it came to its end: it was not stopped
+ * by `progress`, and all numbers were finite (generator_check tells which). */
 bool generator_batch(Generator *g, float *out, const float *x_T, uint32_t first_image, int n,
                      GeneratorProgress progress, void *context);
+
+/* Whether all numbers of the last batch were finite. ERR_DIVERGED says at which t they were not. */
+bool generator_check(const Generator *g, Err *err);
 
 /* ---- what generator_batch is made of, for walks of another kind ---- */
 
@@ -113,5 +118,12 @@ void generator_start(Generator *g, Sampler *sampler, const float *x_T, uint32_t 
 /* A Denoiser: what the network, or the denoiser in its place, says of the x_t of that batch. `g` is
  * the Generator. */
 void generator_denoise(void *g, float *out, const float *x_t, int t, int n);
+
+/* Whether to go on after a step: `progress` (NULL: nobody) says so, and all numbers are finite. */
+bool generator_goes_on(const Generator *g, const Sampler *sampler, GeneratorProgress progress,
+                       void *context);
+
+/* What such a walk ends in, [n,size]. Returns whether it is finite. */
+bool generator_end(Generator *g, float *out, const Sampler *sampler);
 
 #endif

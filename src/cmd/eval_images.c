@@ -198,7 +198,7 @@ static bool draw_all(EvalRun *run, Draw *d, Err *err)
     draw_batches(d, count);
     eval_run_end(run);
     if (run->samples.count < count) eval_run_partial(run, json_edit(run->report, "samples"));
-    return true;
+    return generator_check(&d->generator, err);
 }
 
 static bool draw_samples(EvalRun *run, Err *err)

@@ -4,6 +4,8 @@
 #include "eval/loss.h"
 #include "train/evaluation.h"
 
+#include <math.h>
+
 /* ---- the network ---- */
 
 static bool check_classes(const EvalRun *run, const EvalModel *model, Err *err)
@@ -22,6 +24,16 @@ static bool open_model(EvalModel *model, EvalRun *run, Err *err)
     if (!eval_run_network(run, err)) return false;
     *model = evaluation_model(c, run->unet, run->weights, run->rows);
     return check_classes(run, model, err);
+}
+
+/* A figure of all images, once it is in the report, where it stands as one that does not exist. */
+static bool check_finite(const EvalRun *run, const Moments *m, const char *what, Err *err)
+{
+    return m->count == 0 || isfinite(m->mean) ||
+           err_set(err, ERR_DIVERGED,
+                   "%s: %s is not finite: the weights are damaged, or the training diverged; take "
+                   "an older checkpoint",
+                   run->source.folder, what);
 }
 
 /* ---- --nll ---- */
@@ -72,7 +84,8 @@ bool eval_nll(EvalRun *run, Err *err)
     eval_run_end(run);
     if (!ok) return false;
     report_nll(run, &l, &options);
-    ok = !o->csv || write_csv(o->csv, &l, err);
+    ok = (!o->csv || write_csv(o->csv, &l, err)) &&
+         check_finite(run, &l.total, "the bits per dimension", err);
     likelihood_release(&l);
     return ok;
 }
@@ -135,6 +148,9 @@ bool eval_loss(EvalRun *run, Err *err)
     eval_run_begin(run, "loss", "calls", (long)options.images * EVAL_TENTHS);
     bool ok = loss_measure(&l, &model, run->images, &options, eval_run_goes_on, run, err);
     eval_run_end(run);
-    if (ok) report_loss(run, &l, &options);
-    return ok;
+    if (!ok) return false;
+    report_loss(run, &l, &options);
+    /* either can be beyond floats by itself, where alpha-bar is 0 or 1 */
+    const Moments *epsilon = &l.network.epsilon.all, *x_0 = &l.network.x_0.all;
+    return isfinite(x_0->mean) || check_finite(run, epsilon, "the error", err);
 }

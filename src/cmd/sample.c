@@ -295,7 +295,7 @@ static bool draw(Sample *s, Err *err)
     s->calls = (long)sample_edit_calls_before(&s->edit);
     for (int at = 0; ok && !s->stopped && at < s->output.count; at += s->batch)
         if (is_needed(s, at)) ok = draw_batch(s, at, err);
-    return ok;
+    return ok && (!s->stopped || generator_check(&s->generator, err));
 }
 
 /* What a file holds, once all images are there. */

@@ -46,10 +46,9 @@ bool edit_inpaint(Generator *g, float *out, const Inpainting *inpainting, const 
                  inpainting->resample);
     while (more && going) {
         more = inpaint_step(&inpaint, generator_denoise, g);
-        going = !progress || progress(context, sampler.calls);
+        going = generator_goes_on(g, &sampler, progress, context);
     }
-    if (going) sampler_result(out, &sampler);
-    return going;
+    return going && generator_end(g, out, &sampler);
 }
 
 int64_t edit_invert_calls(Generator *g, int iterations)
@@ -66,8 +65,7 @@ bool edit_invert(Generator *g, float *x_t, const float *x_0, int n, int iteratio
     invert_init(&sampler);
     while (more && going) {
         more = invert_step(&sampler, iterations, generator_denoise, g);
-        going = !progress || progress(context, sampler.calls);
+        going = generator_goes_on(g, &sampler, progress, context);
     }
-    if (going) sampler_result(x_t, &sampler);
-    return going;
+    return going && generator_end(g, x_t, &sampler);
 }

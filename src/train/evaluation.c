@@ -135,9 +135,12 @@ bool evaluation_run(EvaluationResult *out, bool *stopped, Evaluation *e,
     double start = clock_seconds();
     *out = (EvaluationResult){.images = e->samples.count};
     bool ok = measure_bits(out, e, &asked, err);
-    if (ok && !asked.stopped && draw(e, &asked))
+    bool drawn = ok && !asked.stopped && draw(e, &asked);
+    if (drawn)
         ok = compare(&out->wasserstein, &e->samples, e->set, &asked, err) &&
              (asked.stopped || find_floor(e, &asked, err));
+    else
+        ok = ok && (asked.stopped || generator_check(&e->generator, err));
     out->floor = e->floor;
     out->floor_error = e->floor_error;
     out->seconds = clock_seconds() - start;

@@ -1,5 +1,6 @@
 #include "train/generate.h"
 
+#include <math.h>
 #include <string.h>
 
 int32_t conditioning_class(const Conditioning *c, uint32_t image)
@@ -126,9 +127,16 @@ static void ask_doubled(Generator *g, float *out, const float *x_t, int t, int n
     }
 }
 
-void generator_denoise(void *context, float *out, const float *x_t, int t, int n)
+/* Clipping would make pixels of what is no number. */
+static void note_bad(Generator *g, const float *x, size_t count, int t)
 {
-    Generator *g = context;
+    bool finite = true;
+    for (size_t i = 0; i < count; i++) finite &= (bool)isfinite(x[i]);
+    if (!finite && g->bad_t == 0) g->bad_t = t;
+}
+
+static void denoise(Generator *g, float *out, const float *x_t, int t, int n)
+{
     double W = guidance_at(&g->conditioning, t);
     if (g->denoiser.ask)
         g->denoiser.ask(g->denoiser.context, out, x_t, t, n);
@@ -140,12 +148,20 @@ void generator_denoise(void *context, float *out, const float *x_t, int t, int n
         ask_doubled(g, out, x_t, t, n, W);
 }
 
+void generator_denoise(void *context, float *out, const float *x_t, int t, int n)
+{
+    Generator *g = context;
+    denoise(g, out, x_t, t, n);
+    note_bad(g, out, (size_t)n * g->out_size, t);
+}
+
 /* ---- a batch ---- */
 
 void generator_start(Generator *g, Sampler *sampler, const float *x_T, uint32_t first_image, int n)
 {
     const Conditioning *c = &g->conditioning;
     g->config.first_image = first_image;
+    g->bad_t = 0;
     for (int i = 0; i < n; i++) {
         g->labels[i] = conditioning_class(c, first_image + (uint32_t)i);
         g->labels[n + i] = c->count;
@@ -194,6 +210,29 @@ static bool step(Generator *g, Sampler *sampler, int number)
     return more;
 }
 
+bool generator_goes_on(const Generator *g, const Sampler *sampler, GeneratorProgress progress,
+                       void *context)
+{
+    return g->bad_t == 0 && (!progress || progress(context, sampler->calls));
+}
+
+bool generator_end(Generator *g, float *out, const Sampler *sampler)
+{
+    sampler_result(out, sampler);
+    note_bad(g, out, (size_t)sampler->n * g->size, sampler->chain.timestep[0]);
+    return g->bad_t == 0;
+}
+
+bool generator_check(const Generator *g, Err *err)
+{
+    return g->bad_t == 0 ||
+           err_set(err, ERR_DIVERGED,
+                   "at t = %d of %d what the network puts out, or what follows from it, is not "
+                   "finite: its weights are damaged, or its training diverged; take an older "
+                   "checkpoint",
+                   g->bad_t, g->schedule.T);
+}
+
 bool generator_batch(Generator *g, float *out, const float *x_T, uint32_t first_image, int n,
                      GeneratorProgress progress, void *context)
 {
@@ -202,8 +241,7 @@ bool generator_batch(Generator *g, float *out, const float *x_T, uint32_t first_
     generator_start(g, &sampler, x_T, first_image, n);
     for (int number = 0; more && going; number++) {
         more = step(g, &sampler, number);
-        going = !progress || progress(context, sampler.calls);
+        going = generator_goes_on(g, &sampler, progress, context);
     }
-    if (going) sampler_result(out, &sampler);
-    return going;
+    return going && generator_end(g, out, &sampler);
 }

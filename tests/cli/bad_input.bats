@@ -173,6 +173,28 @@ assert_cuts_are_refused() { # PLACES FOLDER FILE COMMAND...
     [ ! -e x.png ]
 }
 
+# The first of the model's weights becomes the greatest float there is.
+@test "weights too large for the network: no image is made of what is no number" {
+    local file="$checkpoint/unet/diffusion_pytorch_model.safetensors"
+    local first=$((8 + $(od -An -t u8 -N 8 "$file"))) output
+    printf '\377\377\177\177' | dd of="$file" bs=1 seek=$first conv=notrunc status=none
+    rm "$checkpoint/checksums.json"
+    for output in x.png x.npy images; do
+        refuses 4 "at t = 20 of 20" "not finite" "older checkpoint" -- \
+            sample --model model -n 2 -o $output --quiet
+        [ ! -e x.png ]
+        [ ! -e x.npy ]
+        [ -z "$(ls images 2>/dev/null)" ]
+    done
+    refuses 4 "at t = 20 of 20" -- eval --model model -n 20 --quiet
+    for part in --nll --loss; do
+        run "$DDPM" eval --model model --part train --images 4 $part --quiet
+        [ "$status" -eq 4 ]
+        [[ "$output" == *"is not finite: the weights are damaged"* ]]
+        [[ "$output" == *"partial  "*"yes"* ]]
+    done
+}
+
 @test "a latest that names nothing" {
     rm -r model/checkpoints/step-00000040
     refuses 3 "model" -- sample --model model -n 1 -o x.png

@@ -144,6 +144,28 @@ static void each_can_be_stopped(void **state)
     free(out), free(fill), close_model(&m);
 }
 
+/* With a weight that is none. */
+static void each_ends_where_numbers_are_not_finite(void **state)
+{
+    (void)state;
+    Model m = open_model(SAMPLER_DDIM, 7);
+    Generator *g = &m.generator;
+    float *out = test_floats(N * g->size);
+    uint8_t *fill = calloc(g->size, 1);
+    Inpainting inpainting = {m.x_0, fill, 2, 2};
+    Count up = {0}, down = {0};
+    Err err;
+    m.weights[0] = NAN;
+    assert_false(edit_invert(g, out, m.x_0, N, 2, count_calls, &up));
+    assert_false(generator_check(g, &err));
+    assert_int_equal(err.kind, ERR_DIVERGED);
+    assert_false(edit_inpaint(g, out, &inpainting, NULL, 0, N, count_calls, &down));
+    assert_false(generator_check(g, &err));
+    assert_int_equal(up.times + down.times, 0); /* at the first step */
+    assert_true(isnan(out[0]));
+    free(out), free(fill), close_model(&m);
+}
+
 int main(void)
 {
     parallel_setup(0);
@@ -153,6 +175,7 @@ int main(void)
         cmocka_unit_test(what_is_inverted_is_drawn_again),
         cmocka_unit_test(inpainting_makes_the_calls_it_says),
         cmocka_unit_test(each_can_be_stopped),
+        cmocka_unit_test(each_ends_where_numbers_are_not_finite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

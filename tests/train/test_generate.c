@@ -8,6 +8,7 @@
 #include "support.h"
 
 #include <math.h>
+#include <stdio.h>
 
 enum { N = 3, CLASSES = 9 }; /* the network has ten rows: one for no class */
 
@@ -205,6 +206,57 @@ static void a_denoiser_stands_in_for_a_network(void **state)
     close_model(&m);
 }
 
+/* From t = `from` on down one number is `bad`. */
+typedef struct {
+    float bad;
+    int from, first_t, calls; /* first_t: where it was first */
+} Broken;
+
+static void denoise_badly(void *context, float *out, const float *x_t, int t, int n)
+{
+    Broken *b = context;
+    enum { SIZE = 12 };
+    for (size_t k = 0; k < (size_t)n * SIZE; k++) out[k] = 0.1f * x_t[k];
+    b->calls++;
+    if (t > b->from) return;
+    out[(size_t)n * SIZE - 1] = b->bad;
+    if (b->first_t == 0) b->first_t = t;
+}
+
+/* Clipped or not, no pixel is made of what is no number, by any sampler. */
+static void numbers_that_are_not_finite_end_a_batch(void **state)
+{
+    (void)state;
+    enum { SIZE = 12 };
+    static const float bads[] = {NAN, INFINITY, -INFINITY};
+    DiffusionConfig diffusion = {
+        .timesteps = 20, .schedule = SCHEDULE_COSINE, .beta_start = 0.01, .beta_end = 0.3};
+    for (int k = 0; k < 3 * 4 * 2; k++) {
+        SamplerConfig sampler = {.kind = (SamplerKind)(k / 6), .steps = 10, .clip = k % 2};
+        Broken broken = {.bad = bads[k / 2 % 3], .from = 12};
+        GeneratorDenoiser denoiser = {denoise_badly, &broken, SIZE};
+        float out[N * SIZE];
+        char words[32];
+        Generator g;
+        Err err;
+        for (int i = 0; i < N * SIZE; i++) out[i] = 7;
+        if (!generator_init_denoiser(&g, &denoiser, &diffusion, &sampler, N, &err))
+            fail_msg("%s", err.text);
+        assert_false(generator_batch(&g, out, NULL, 0, N, NULL, NULL));
+        assert_false(generator_check(&g, &err));
+        assert_int_equal(err.kind, ERR_DIVERGED);
+        assert_in_range(broken.first_t, 9, 12);
+        assert_in_range(broken.calls, 2, generator_calls(&g) - 2);
+        snprintf(words, sizeof words, "at t = %d of 20 ", broken.first_t);
+        if (!strstr(err.text, words)) fail_msg("%s, not %s", err.text, words);
+        assert_true(out[0] == 7); /* nothing was put out */
+        broken.from = 0;
+        assert_true(generator_batch(&g, out, NULL, 0, N, NULL, NULL));
+        assert_true(generator_check(&g, &err));
+        generator_release(&g);
+    }
+}
+
 /* Mixing what is predicted mixes the x_0 that follow, whatever it is. */
 static void mixtures_of_predictions_are_mixtures_of_x_0(void **state)
 {
@@ -266,6 +318,7 @@ int main(void)
         cmocka_unit_test(one_is_the_class_and_zero_is_none),
         cmocka_unit_test(an_image_is_the_same_alone),
         cmocka_unit_test(a_denoiser_stands_in_for_a_network),
+        cmocka_unit_test(numbers_that_are_not_finite_end_a_batch),
         cmocka_unit_test(mixtures_of_predictions_are_mixtures_of_x_0),
         cmocka_unit_test(classes_follow_the_index),
     };
