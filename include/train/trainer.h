@@ -27,9 +27,10 @@ typedef struct {
     double quarter_loss[LOSS_QUARTERS];
     double grad_norm; /* before clipping */
     double learning_rate;
-    bool applied; /* false: loss or gradient was not finite, and nothing but the counters moved */
-    const char *bad; /* then, the first block to put out numbers that are not finite, on the way up
-                      * or, if the loss is finite, on the way down */
+    bool applied; /* false: loss or gradient was not finite, or so large that its square would not
+                   * be, and nothing but the counters moved */
+    const char *bad; /* then, the first block to put out such numbers, on the way up or, if the loss
+                      * is finite, on the way down */
 } StepReport;
 
 /* `config` has passed config_check, and it, `set` and `state`'s table outlive the trainer. Takes
@@ -67,6 +68,11 @@ TrainerBatch trainer_batch(Trainer *trainer);
  * dropout: the loss of each, and the mean squared error of the noise that follows from what the
  * network predicts. Changes nothing that steps depend on. */
 void trainer_evaluate(Trainer *trainer, const float *weights, int n);
+
+/* The first block whose output is not finite when the network, with its weights as they are now, is
+ * put to an image of the last batch again; NULL if all is well, or no step has been made. What is
+ * in the trainer's batch is gone then. */
+const char *trainer_bad_block(Trainer *trainer);
 
 /* For tests: the batch given outright instead of drawn. x_0 and epsilon [batch,h,w,c], t [batch],
  * 1-based. */

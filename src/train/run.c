@@ -62,11 +62,23 @@ static void remark_early(Run *r)
 
 /* ---- checkpoints ---- */
 
+/* An update can make weights that are finite, but not what the network makes of them. */
+static bool weights_work(Run *r, Err *err)
+{
+    const char *bad = trainer_bad_block(r->trainer);
+    return !bad || err_set(err, ERR_DIVERGED,
+                           "step %" PRIu64 ": with the weights as they are now what %s puts out is "
+                           "not finite, and they are not written; the last checkpoint is as it "
+                           "was: resume from it with a smaller train.learning_rate (now %g)",
+                           r->state->step, bad, r->config->train.learning_rate);
+}
+
 static bool save(Run *r, Err *err)
 {
     char path[FILE_PATH];
     if (r->ever_saved && r->saved == r->state->step) return true;
     double start = clock_seconds();
+    if (!weights_work(r, err)) return false;
     const ParamTable *table = unet_params(trainer_unet(r->trainer));
     if (!checkpoint_write(path, r->folder, r->config, table, r->state, err)) return false;
     r->save_seconds = clock_seconds() - start;
@@ -77,6 +89,15 @@ static bool save(Run *r, Err *err)
     if (!r->replaces) return true;
     r->replaces = false;
     return run_forget_replaced(r->folder, err);
+}
+
+/* Where training goes on, which may mend itself, or ends with the next steps. */
+static bool save_on_the_way(Run *r, Err *err)
+{
+    if (save(r, err)) return true;
+    if (err->kind != ERR_DIVERGED) return false;
+    if (r->observer->warn) r->observer->warn(r->observer->context, err->text);
+    return true;
 }
 
 /* ---- grids ---- */
@@ -120,14 +141,16 @@ static bool write_grid(Run *r, const char *path, Err *err)
     return grid_write(path, r->images, dims, texts, provenance_texts(texts, &how), err);
 }
 
-/* A grid that cannot be written is no reason to stop. */
+/* A grid that cannot be drawn or written is no reason to stop. */
 static void draw_grid(Run *r)
 {
     char path[FILE_PATH];
     Err err;
-    if (!r->images || r->drawn == r->state->step || !draw_images(r)) return;
+    if (!r->images || r->drawn == r->state->step) return;
+    bool drawn = draw_images(r), good = generator_check(&r->generator, &err);
+    if (!drawn && good) return;
     r->drawn = r->state->step;
-    if (file_path(path, &err, "%s/samples", r->folder) && file_make_folder(path, &err) &&
+    if (good && file_path(path, &err, "%s/samples", r->folder) && file_make_folder(path, &err) &&
         file_path(path, &err, "%s/samples/step-%08" PRIu64 ".png", r->folder, r->state->step) &&
         write_grid(r, path, &err)) {
         tell(r, path);
@@ -163,7 +186,7 @@ static bool prepare_grids(Run *r, Err *err)
 static bool show(Run *r, Err *err)
 {
     Err grids;
-    if (!save(r, err)) return false;
+    if (!save_on_the_way(r, err)) return false;
     if (prepare_grids(r, &grids))
         draw_grid(r);
     else if (r->observer->warn)
@@ -309,7 +332,7 @@ static bool loop(Run *r, RunEnd *end, Err *err)
         if (!one_step(r, err)) return false;
         if (is_due(r->state->step, c->validate_every) && !validate(r, err)) return false;
         if (is_due(r->state->step, c->evaluate_every) && !evaluate(r, err)) return false;
-        if (is_due(r->state->step, c->checkpoint_every) && !save(r, err)) return false;
+        if (is_due(r->state->step, c->checkpoint_every) && !save_on_the_way(r, err)) return false;
         if (is_due(r->state->step, c->sample_every)) draw_grid(r);
         if (is_asked_to_show(r) && !show(r, err)) return false;
     }

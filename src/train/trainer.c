@@ -43,6 +43,7 @@ struct Trainer {
     float *gradients;         /* zeros between steps */
     Arena arena;              /* schedule, micro-batch and gradients */
     size_t size, output_size; /* floats of an image and of what the network puts out for it */
+    bool stepped;             /* so that there is a batch */
 };
 
 /* ---- memory ---- */
@@ -295,32 +296,36 @@ static void run_micro(Trainer *tr, Sums *sums, int first, int n)
     unet_backward(tr->unet, tr->gradients, NULL, m->gradient);
 }
 
-static bool finite_gradient(const Trainer *tr, const Block *block)
+/* Of a gradient, once clipped: Adam's second moments are sums of squares in floats. */
+static const double MOST_GRADIENT = 1e18;
+
+static bool usable_gradient(const Trainer *tr, const Block *block, double scale)
 {
     const Param *params = unet_params(tr->unet)->list + block->param;
     for (int i = 0; i < block->params; i++)
-        if (!isfinite(gradient_norm(tr->gradients + params[i].offset, params[i].count)))
+        if (!(scale * gradient_norm(tr->gradients + params[i].offset, params[i].count) <=
+              MOST_GRADIENT))
             return false;
     return true;
 }
 
 /* The loss is fine: the backward pass spreads bad numbers towards the input, so the last bad block
  * in the list is the first that met them. */
-static const char *bad_in_backward(const Trainer *tr)
+static const char *bad_in_backward(const Trainer *tr, double scale)
 {
     const Topology *t = unet_topology(tr->unet);
     for (int i = t->count - 1; i >= 0; i--)
-        if (!finite_gradient(tr, &t->list[i])) return t->list[i].name;
+        if (!usable_gradient(tr, &t->list[i], scale)) return t->list[i].name;
     return "the gradient's norm";
 }
 
-static void apply(Trainer *tr, StepReport *report)
+static void apply(Trainer *tr, StepReport *report, double scale)
 {
     const TrainConfig *c = &tr->config->train;
     TrainState *s = &tr->state;
     double decays[TRAIN_MAX_EMAS];
     Optimised arrays = {s->weights, s->adam_m, s->adam_v, tr->gradients, .emas = s->emas};
-    AdamStep adam = {.scale = clip_factor(report->grad_norm, c->grad_clip),
+    AdamStep adam = {.scale = scale,
                      .rate = report->learning_rate,
                      .weight_decay = c->weight_decay,
                      .updates = s->updates};
@@ -353,11 +358,12 @@ static void finish(Trainer *tr, StepReport *report, const Sums *sums)
     report->learning_rate = learning_rate_at(
         &(LearningRate){c->learning_rate, c->warmup_steps, c->learning_rate_decay, c->steps},
         s->step);
-    report->applied = isfinite(report->loss) && isfinite(report->grad_norm);
+    double scale = clip_factor(report->grad_norm, c->grad_clip);
+    report->applied = isfinite(report->loss) && scale * report->grad_norm <= MOST_GRADIENT;
     if (report->applied) {
-        apply(tr, report);
+        apply(tr, report, scale);
     } else {
-        report->bad = sums->bad ? sums->bad : bad_in_backward(tr);
+        report->bad = sums->bad ? sums->bad : bad_in_backward(tr, scale);
         clear_gradients(tr);
         s->bad_steps++;
     }
@@ -397,6 +403,7 @@ static void step(Trainer *tr, StepReport *report, const Given *given)
         run_micro(tr, &sums, first, n);
     }
     finish(tr, report, &sums);
+    tr->stepped = true;
 }
 
 void trainer_step(Trainer *tr, StepReport *report)
@@ -445,4 +452,11 @@ void trainer_evaluate(Trainer *tr, const float *weights, int n)
         m->loss[i] = loss_image(NULL, &image, diffusion, &tr->schedule, m->entry[i], 1);
         m->noise_error[i] = noise_error(&image, diffusion, &tr->schedule, m->entry[i]);
     }
+}
+
+const char *trainer_bad_block(Trainer *tr)
+{
+    if (!tr->stepped) return NULL;
+    trainer_evaluate(tr, tr->state.weights, 1);
+    return isfinite(tr->micro.loss[0]) ? NULL : bad_in_forward(tr);
 }

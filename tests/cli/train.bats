@@ -325,6 +325,25 @@ step-00000036 step-00000038 step-00000040" ]
         before/latest/unet/diffusion_pytorch_model.safetensors
 }
 
+@test "what an update ruined is not saved: the one checkpoint stays, and goes on" {
+    train --out run --set train.steps=20
+    cp -r run/checkpoints before
+    status=0
+    printf '\0\0\200\277' | dd of=run/checkpoints/latest/training.safetensors bs=1 conv=notrunc \
+        seek=$(($(wc -c <run/checkpoints/latest/training.safetensors) - 4)) status=none
+    rm run/checkpoints/latest/checksums.json
+    "$DDPM" train --resume --out run --quiet --set train.steps=60 --set train.max_bad_steps=3 \
+        --set train.checkpoint_every=1 --set train.keep_checkpoints=1 >out 2>err || status=$?
+    cat err
+    [ $status -eq 4 ]
+    grep -q '^ddpm train: step 21: .* what conv_out puts out is not finite, .* not written' err
+    [ "$(cd run/checkpoints && echo *)" = "latest step-00000020" ]
+    rm -r run/checkpoints
+    mv before run/checkpoints
+    "$DDPM" train --resume --out run --quiet --set train.steps=25 --set train.learning_rate=1e-4
+    [ "$(latest_step run)" -eq 25 ]
+}
+
 @test "labels, grey images, sizes that are not square, fractions of a width" {
     train --out one --set data.labels=true --set model.num_classes=9
     train --out two --set model.channels=1 --set 'model.image_size=[12,8]' \
