@@ -16,7 +16,8 @@ typedef struct {
     int out_channels;  /* of the output: `channels`, or twice that with a learned variance */
     int base_channels;
     int levels;                            /* resolutions, the highest first */
-    double channel_mult[MODEL_MAX_LEVELS]; /* of each level; base_channels times it is whole */
+    double channel_mult[MODEL_MAX_LEVELS]; /* of each level, 1 first; base_channels times it is
+                                              whole */
     int res_blocks; /* of each level on the way down; one more on the way up */
     int attention_count;
     int attention_resolutions[MODEL_MAX_LEVELS]; /* heights of the levels with attention */

@@ -106,6 +106,12 @@ bool model_config_check(const ModelConfig *c, bool strict, Err *err)
                        "half is above model.freq_shift = %g",
                        c->base_channels, c->freq_shift);
     if (!check_sizes(c, err)) return false;
+    if (c->channel_mult[0] != 1)
+        return err_set(
+            err, ERR_USAGE,
+            "model.channel_mult[0] = %g: the first level is model.base_channels wide; it "
+            "must be 1",
+            c->channel_mult[0]);
     for (int level = 0; level < c->levels; level++)
         if (!check_groups(c, level, strict, err) || !check_heads(c, level, err)) return false;
     return true;

@@ -42,7 +42,7 @@ static const Key keys[] = {
      .max = MAX_CHANNELS, .help = "width of the first level"},
     {"model.channel_mult", KEY_NUMBERS, offsetof(Config, model.channel_mult),
      offsetof(Config, model.levels), 0, 64, KEY_ABOVE_MIN, 1, MODEL_MAX_LEVELS,
-     .help = "width of each level over base_channels; each level halves the image"},
+     .help = "width of each level over base_channels, of the first 1; each level halves the image"},
     {"model.res_blocks", KEY_INT, offsetof(Config, model.res_blocks), .min = 1, .max = 64,
      .help = "residual blocks of a level on the way down; one more on the way up"},
     {"model.attention_resolutions", KEY_INTS, offsetof(Config, model.attention_resolutions),

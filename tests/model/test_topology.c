@@ -115,6 +115,9 @@ static void what_cannot_work_is_refused_by_name(void **state)
     c.base_channels = 2 * MODEL_MAX_WIDTH;
     expect_refusal(c, true, "more than the 8192 channels");
     c = model_config_default();
+    c.channel_mult[0] = 2;
+    expect_refusal(c, true, "model.channel_mult[0] = 2: the first level");
+    c.channel_mult[0] = 1;
     c.channel_mult[3] = 64.25;
     expect_refusal(c, true, "model.channel_mult[3] = 64.25: 8224) is more than the 8192 channels");
     c = network_rgb16();
