@@ -42,6 +42,9 @@ bool checkpoint_is(const char *folder);
 /* Whether the run folder has one that `latest` names. */
 bool checkpoint_exists(const char *run);
 
+/* Whether it has a `latest` that names none: what was there is damaged or gone. */
+bool checkpoint_lost(const char *run);
+
 bool checkpoint_info(CheckpointInfo *info, const char *folder, Err *err);
 
 /* All arrays and counters of the checkpoint into `state`, which has as many averages. */

@@ -156,6 +156,14 @@ static bool find_checkpoint(Train *t, bool *missing, Err *err)
 {
     *missing = true;
     if (!find_run(t, err)) return false;
+    if (checkpoint_lost(t->folder)) {
+        *missing = false; /* there may be older ones, which a run from the start would remove */
+        return err_set(err, ERR_DATA,
+                       "--resume: what %s/checkpoints/latest names is not there, or has lost its "
+                       "ddpm.json; make it name another checkpoint, or start afresh with "
+                       "--overwrite",
+                       t->folder);
+    }
     if (!checkpoint_exists(t->folder))
         return err_set(err, ERR_DATA,
                        "--resume: %s has no checkpoint to go on from; start afresh with --config "

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PREFIX "step-"
 
@@ -237,6 +238,14 @@ bool checkpoint_exists(const char *run)
     char path[FILE_PATH];
     Err ignored;
     return file_path(path, &ignored, "%s/checkpoints/latest", run) && checkpoint_is(path);
+}
+
+bool checkpoint_lost(const char *run)
+{
+    char path[FILE_PATH], target[1];
+    Err ignored;
+    return file_path(path, &ignored, "%s/checkpoints/latest", run) && !checkpoint_is(path) &&
+           (file_exists(path) || readlink(path, target, sizeof target) >= 0);
 }
 
 static bool read_count(uint64_t *out, const Json *json, const char *key, const char *path, Err *err)

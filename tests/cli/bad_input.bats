@@ -199,6 +199,14 @@ assert_cuts_are_refused() { # PLACES FOLDER FILE COMMAND...
     rm -r model/checkpoints/step-00000040
     refuses 3 "model" -- sample --model model -n 1 -o x.png
     refuses 3 "model" -- train --resume --out model
+    # nor is it forgotten that there are others
+    cp -r model before
+    refuses 3 "model/checkpoints/latest" "--overwrite" -- \
+        train --config tiny.json --resume=auto --out model
+    diff -r --no-dereference model before
+    ln -sfn step-00000020 model/checkpoints/latest
+    train --resume=auto --out model
+    [ "$(latest_step model)" -eq 40 ]
 }
 
 @test "a file of a model in the place of its folder: the folder is named" {
