@@ -49,6 +49,10 @@ static void print_figure(char out[CELL], const Json *figure)
         snprintf(out, CELL, "%.2g +- %.1g", json_number(value), json_number(error));
         return;
     }
+    if (digits < -MOST_DIGITS) {
+        snprintf(out, CELL, "%.4g +- %.2g", json_number(value), json_number(error));
+        return;
+    }
     if (digits < 0) digits = 0;
     snprintf(out, CELL, "%.*f +- %.*f", digits, json_number(value), digits, json_number(error));
 }

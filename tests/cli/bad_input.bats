@@ -195,6 +195,16 @@ assert_cuts_are_refused() { # PLACES FOLDER FILE COMMAND...
     done
 }
 
+@test "figures of a network that is far off fit into their table" {
+    local file="$checkpoint/unet/diffusion_pytorch_model.safetensors"
+    printf '\377\377\177\177' | dd of="$file" bs=1 seek=$(($(wc -c <"$file") - 4)) conv=notrunc \
+        status=none
+    rm "$checkpoint/checksums.json"
+    "$DDPM" eval --model model --part train --images 4 --loss --quiet >said
+    cat said
+    grep -qE '^  epsilon +[0-9.]+e\+[0-9]+ \+- [0-9.e+]+  \(4 images\)$' said
+}
+
 @test "a latest that names nothing" {
     rm -r model/checkpoints/step-00000040
     refuses 3 "model" -- sample --model model -n 1 -o x.png
