@@ -30,11 +30,16 @@ typedef struct {
     char blas_core[64]; /* the processor whose kernels BLAS used: bits differ between them */
 } CheckpointInfo;
 
-/* Write the checkpoint of `state` into the run folder `run`, point `latest` at it, then remove
- * those that config->train.keep_checkpoints and keep_every do not keep. Numbers that are not finite
- * are refused as ERR_DIVERGED. The name of its folder is put into `path` unless NULL. */
+/* Write the checkpoint of `state` into the run folder `run` and point `latest` at it. Numbers that
+ * are not finite are refused as ERR_DIVERGED. The name of its folder is put into `path` unless
+ * NULL. */
 bool checkpoint_write(char path[FILE_PATH], const char *run, const Config *config,
                       const ParamTable *table, const TrainState *state, Err *err);
+
+/* Remove those of the run that `config`'s keep_checkpoints and keep_every do not keep, those beyond
+ * step `newest`, and what a crash left. One that cannot be removed is an error once the others are
+ * gone. */
+bool checkpoint_prune(const char *run, const TrainConfig *config, uint64_t newest, Err *err);
 
 /* Whether the folder is a checkpoint of this program. */
 bool checkpoint_is(const char *folder);

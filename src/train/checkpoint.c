@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PREFIX "step-"
@@ -169,15 +170,19 @@ static bool step_of(uint64_t *step, const char *name)
 
 /* Names sort by their step, since the numbers are padded: the newest are at the end. Steps above
  * `newest` are left over from before a resume, and go. */
-static bool prune(const char *checkpoints, const TrainConfig *config, uint64_t newest, Err *err)
+bool checkpoint_prune(const char *run, const TrainConfig *config, uint64_t newest, Err *err)
 {
     FileList list;
-    if (!file_list(&list, checkpoints, err)) return false;
+    char checkpoints[FILE_PATH];
+    if (!file_path(checkpoints, err, "%s/checkpoints", run) || !file_list(&list, checkpoints, err))
+        return false;
     bool ok = true;
     int kept = 0;
-    for (size_t i = list.count; ok && i-- > 0;) {
+    for (size_t i = list.count; i-- > 0;) {
         uint64_t step;
         char path[FILE_PATH];
+        Err later;
+        Err *first = ok ? err : &later;
         bool temporary = strncmp(list.names[i], "." PREFIX, strlen("." PREFIX)) == 0;
         bool checkpoint = step_of(&step, list.names[i]);
         if (!checkpoint && !temporary) continue;
@@ -185,19 +190,37 @@ static bool prune(const char *checkpoints, const TrainConfig *config, uint64_t n
             bool for_good = config->keep_every > 0 && step % (uint64_t)config->keep_every == 0;
             if (kept++ < config->keep_checkpoints || step == newest || for_good) continue;
         }
-        ok = file_path(path, err, "%s/%s", checkpoints, list.names[i]) && file_remove(path, err);
+        if (!file_path(path, first, "%s/%s", checkpoints, list.names[i]) ||
+            !file_remove(path, first))
+            ok = false;
     }
     file_list_release(&list);
     return ok;
 }
 
+/* Copied by what follows links, `latest` is a folder, which no link can replace: it waits under a
+ * name of the kind that checkpoint_prune removes. */
+static bool link_latest(const char *checkpoints, const char *name, Err *err)
+{
+    char latest[FILE_PATH], aside[FILE_PATH];
+    struct stat status;
+    Err ignored;
+    if (!file_path(latest, err, "%s/latest", checkpoints) ||
+        !file_path(aside, err, "%s/." PREFIX "latest", checkpoints))
+        return false;
+    if (lstat(latest, &status) != 0 || !S_ISDIR(status.st_mode))
+        return file_link(name, latest, err);
+    if (!file_remove(aside, err) || !file_rename(latest, aside, err)) return false;
+    if (file_link(name, latest, err)) return true;
+    file_rename(aside, latest, &ignored);
+    return false;
+}
+
 static bool put_in_place(const char *checkpoints, const char *temporary, const char *name,
                          char final[FILE_PATH], Err *err)
 {
-    char latest[FILE_PATH];
     return file_path(final, err, "%s/%s", checkpoints, name) && file_remove(final, err) &&
-           file_rename(temporary, final, err) && file_path(latest, err, "%s/latest", checkpoints) &&
-           file_link(name, latest, err);
+           file_rename(temporary, final, err) && link_latest(checkpoints, name, err);
 }
 
 bool checkpoint_write(char path[FILE_PATH], const char *run, const Config *config,
@@ -221,7 +244,7 @@ bool checkpoint_write(char path[FILE_PATH], const char *run, const Config *confi
         return false;
     }
     if (path) memcpy(path, final, FILE_PATH);
-    return prune(checkpoints, &config->train, state->step, err);
+    return true;
 }
 
 /* ---- reading ---- */

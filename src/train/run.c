@@ -48,6 +48,11 @@ static void tell(const Run *r, const char *text)
     if (r->observer->note) r->observer->note(r->observer->context, text);
 }
 
+static void warn(const Run *r, const Err *err)
+{
+    if (r->observer->warn) r->observer->warn(r->observer->context, err->text);
+}
+
 /* Of each average that is still mostly that of an early network, when it is to be used. */
 static void remark_early(Run *r)
 {
@@ -73,6 +78,15 @@ static bool weights_work(Run *r, Err *err)
                            r->state->step, bad, r->config->train.learning_rate);
 }
 
+/* The new checkpoint is there, and no harm is done by an old one that stays. */
+static void tidy(Run *r)
+{
+    Err err;
+    if (!checkpoint_prune(r->folder, &r->config->train, r->state->step, &err)) warn(r, &err);
+    if (r->replaces && !run_forget_replaced(r->folder, &err)) warn(r, &err);
+    r->replaces = false;
+}
+
 static bool save(Run *r, Err *err)
 {
     char path[FILE_PATH];
@@ -81,14 +95,13 @@ static bool save(Run *r, Err *err)
     if (!weights_work(r, err)) return false;
     const ParamTable *table = unet_params(trainer_unet(r->trainer));
     if (!checkpoint_write(path, r->folder, r->config, table, r->state, err)) return false;
-    r->save_seconds = clock_seconds() - start;
     r->saved = r->state->step;
     r->ever_saved = true;
     tell(r, path);
     remark_early(r);
-    if (!r->replaces) return true;
-    r->replaces = false;
-    return run_forget_replaced(r->folder, err);
+    tidy(r);
+    r->save_seconds = clock_seconds() - start;
+    return true;
 }
 
 /* Where training goes on, which may mend itself, or ends with the next steps. */

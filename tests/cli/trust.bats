@@ -18,6 +18,12 @@ start_long() { # [OPTION]...
     until_done grep -q '"step":2[1-9]' long/metrics.jsonl
 }
 
+# Leaks cannot be looked for under it.
+needs_strace() {
+    export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
+    strace -o /dev/null true 2>/dev/null || skip "no strace that may trace"
+}
+
 # With that run, for a second.
 go_on() {
     local status=0
@@ -91,6 +97,42 @@ go_on() {
     train --out straight --set train.steps="$(latest_step long)" --set train.checkpoint_every=0
     same_weights long straight
     go_on
+}
+
+@test "a copy that has no links: latest is a folder, and training goes on in it" {
+    train --out run
+    cp -rL run copy
+    [ ! -L copy/checkpoints/latest ]
+    for name in run copy; do train --resume --out $name --set train.steps=80 2>err; done
+    [ ! -s err ]
+    [ "$(latest_step copy)" -eq 80 ]
+    same_weights run copy
+    [ "$(ls -A copy/checkpoints)" = "$(ls -A run/checkpoints)" ]
+}
+
+# Run train, in which the first call of this name fails that is about the path.
+with_fault() { # CALL PATH OPTION...
+    local call=$1 path=$2
+    shift 2
+    strace -f -o trace -P "$path" -e trace="$call" -e inject="$call":error=EACCES:when=1 \
+        "$DDPM" train --config tiny.json --quiet "$@" 2>err
+    sed -i '/^strace: /d' err
+    cat err
+    grep -q INJECTED trace
+}
+
+@test "an old checkpoint that cannot be removed: a warning, and the new one is kept" {
+    needs_strace
+    mkdir -p run/checkpoints/.step-left
+    with_fault unlink,unlinkat,rmdir run/checkpoints/.step-left \
+        --out run --resume=auto --set train.steps=20
+    [ "$(wc -l <err)" -eq 1 ]
+    grep -q "^ddpm train: run/checkpoints/.step-left: .*; training goes on$" err
+    [ "$(latest_step run)" -eq 20 ]
+    train --resume --out run
+    [ ! -e run/checkpoints/.step-left ]
+    train --out straight
+    same_weights run straight
 }
 
 @test "a link in the way of the lock, or of a checkpoint, is not followed" {

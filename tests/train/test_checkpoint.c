@@ -66,7 +66,8 @@ static void write_at(Case *c, uint64_t step)
 {
     Err err;
     c->state.step = step;
-    if (!checkpoint_write(NULL, c->folder, &c->config, table_of(c), &c->state, &err))
+    if (!checkpoint_write(NULL, c->folder, &c->config, table_of(c), &c->state, &err) ||
+        !checkpoint_prune(c->folder, &c->config.train, step, &err))
         fail_msg("%s", err.text);
 }
 
@@ -245,6 +246,24 @@ static void what_a_crash_left_goes_and_what_is_not_ours_stays(void **state)
     free_case(&c);
 }
 
+/* As `cp -rL`, or an archive without links, leaves it. */
+static void a_latest_that_is_a_folder_becomes_a_link(void **state)
+{
+    (void)state;
+    Case c = new_case();
+    write_at(&c, 10);
+    char *latest = test_path(c.folder, "checkpoints/latest");
+    char *old = test_path(c.folder, "checkpoints/step-00000010");
+    assert_int_equal(unlink(latest), 0);
+    assert_int_equal(rename(old, latest), 0);
+    write_at(&c, 20);
+    assert_latest(&c, "step-00000020");
+    assert_true(checkpoint_exists(c.folder));
+    assert_false(has(&c, "checkpoints/.step-latest"));
+    free(latest), free(old);
+    free_case(&c);
+}
+
 /* ---- damage ---- */
 
 /* Every length to begin with, then some hundred. */
@@ -377,6 +396,7 @@ int main(void)
         cmocka_unit_test(old_ones_are_removed),
         cmocka_unit_test(those_beyond_the_newest_go),
         cmocka_unit_test(what_a_crash_left_goes_and_what_is_not_ours_stays),
+        cmocka_unit_test(a_latest_that_is_a_folder_becomes_a_link),
         cmocka_unit_test(a_file_cut_anywhere_is_an_error),
         cmocka_unit_test(counters_that_cannot_be_are_refused),
         cmocka_unit_test(training_stops_after_bad_steps_in_a_row),
