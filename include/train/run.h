@@ -9,6 +9,7 @@
 #ifndef DDPM_TRAIN_RUN_H
 #define DDPM_TRAIN_RUN_H
 
+#include "base/lock.h"
 #include "train/trainer.h"
 
 /* What the run tells its caller, and asks it. Each may be called at any time between two steps. */
@@ -29,11 +30,13 @@ typedef struct {
     const Dataset *validation; /* looked at each train.validate_every steps; NULL or empty: none */
     bool replace;              /* the run that the folder holds; it is gone once the new one has a
                                 * checkpoint, and back in its place if that never happens */
+    Lock *lock;                /* the folder's (run_lock), to be kept; NULL: nobody else is there */
 } RunOptions;
 
 /* Train from trainer_state's step to config->train.steps in the folder, which is made if need be.
  * Stops early, with a checkpoint, when the observer says so or `max_seconds` (0: none) would be
- * over before the next step and checkpoint are. ERR_DIVERGED after train.max_bad_steps bad steps in
+ * over before the next step and checkpoint are. ERR_FAILED, and nothing more is written, once the
+ * folder is another process's. ERR_DIVERGED after train.max_bad_steps bad steps in
  * a row: the last checkpoint stays as it was. */
 bool run_train(RunEnd *end, Trainer *trainer, const Config *config, const char *folder,
                RunOptions options, const RunObserver *observer, Err *err);

@@ -6,6 +6,8 @@
 
 #include "base/lock.h"
 
+#include <stdint.h>
+
 /* A name for a new run: runs/<stem>, or runs/<stem>-2, -3, ... if that exists. */
 bool run_new_folder(char folder[FILE_PATH], const char *stem, Err *err);
 
@@ -18,6 +20,12 @@ bool run_exists(const char *folder);
 /* Make the folder if need be, and lock it, so that no other process trains in it; released by
  * lock_release, or when the process ends, however it does. ERR_FAILED names the one that does. */
 bool run_lock(Lock *lock, const char *folder, Err *err);
+
+/* Before the run writes into its folder, whose newest checkpoint is that of step `saved` (0: it has
+ * none). Where the lock was lost, since its file was removed or the folder moved away, it is taken
+ * anew. ERR_FAILED: another process has it, or what is there now is another run's, or of another
+ * process that trained on meanwhile. */
+bool run_keep_lock(Lock *lock, const char *folder, uint64_t saved, Err *err);
 
 /* Move what the folder holds into its .replaced/, to wait there until the new run has a checkpoint.
  */

@@ -47,6 +47,13 @@ static void write_holder(int descriptor)
     if (ftruncate(descriptor, 0) == 0 && pwrite(descriptor, text, (size_t)length, 0) < 0) errno = 0;
 }
 
+static int open_folder(const char *file)
+{
+    char folder[FILE_PATH];
+    file_parent(folder, file);
+    return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
 bool lock_take(Lock *lock, const char *path, Err *err)
 {
     *lock = (Lock){0};
@@ -59,16 +66,30 @@ bool lock_take(Lock *lock, const char *path, Err *err)
         if (has_name(descriptor, path)) {
             write_holder(descriptor);
             lock->descriptor = descriptor;
+            lock->folder = open_folder(path);
             return lock->taken = true;
         }
         close(descriptor);
     }
 }
 
+bool lock_is_held(const Lock *lock)
+{
+    return lock->taken && has_name(lock->descriptor, lock->path);
+}
+
+bool lock_folder_is_same(const Lock *lock)
+{
+    char folder[FILE_PATH];
+    file_parent(folder, lock->path);
+    return lock->taken && has_name(lock->folder, folder);
+}
+
 void lock_release(Lock *lock)
 {
     if (!lock->taken) return;
-    unlink(lock->path);
+    if (lock_is_held(lock)) unlink(lock->path);
     close(lock->descriptor);
+    if (lock->folder >= 0) close(lock->folder);
     lock->taken = false;
 }

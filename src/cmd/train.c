@@ -414,7 +414,7 @@ static int nothing_left(const Train *t)
     return command_finish("train");
 }
 
-static int run(Train *t, Err *err)
+static int run(Train *t, Lock *lock, Err *err)
 {
     RunEnd end;
     RunObserver observer = {t, on_step, on_note, on_remark, on_warning, on_stop, on_show};
@@ -430,6 +430,7 @@ static int run(Train *t, Err *err)
                   t->options.work.quiet);
     RunOptions options = {.max_seconds = t->options.max_seconds,
                           .validation = &t->sets.validation,
+                          .lock = lock,
                           .replace =
                               t->options.overwrite && !t->checkpoint[0] && run_exists(t->folder)};
     bool ok = run_train(&end, t->trainer, &t->config, t->folder, options, &observer, err);
@@ -444,7 +445,7 @@ static int run_locked(Train *t, Err *err)
     Lock lock;
     bool is_new = !file_exists(t->folder);
     if (!run_lock(&lock, t->folder, err)) return command_fail("train", err);
-    int code = read_checkpoint(t, err) ? run(t, err) : command_fail("train", err);
+    int code = read_checkpoint(t, err) ? run(t, &lock, err) : command_fail("train", err);
     lock_release(&lock);
     if (is_new) rmdir(t->folder); /* fails, as it should, where there is something in it */
     return code;

@@ -29,7 +29,9 @@ typedef struct {
     double step_seconds, save_seconds; /* of the last step and the last checkpoint */
     double validation_seconds;
     uint64_t saved, drawn, validated, evaluated, remarked; /* the steps of the last of each */
+    Lock *lock;
     bool ever_saved, replaces;
+    bool lost; /* the folder is another process's */
     Metrics metrics;
     Generator generator;
     const Dataset *validation;
@@ -65,6 +67,25 @@ static void remark_early(Run *r)
             r->observer->remark(r->observer->context, text);
 }
 
+/* ---- whose folder it is ---- */
+
+/* Asked before each checkpoint and grid. */
+static bool is_ours(Run *r, Err *err)
+{
+    Err why;
+    if (!r->lock || run_keep_lock(r->lock, r->folder, r->saved, &why)) return true;
+    r->lost = true;
+    return err_set(err, ERR_FAILED, "%s; what was trained since step %" PRIu64 " is not saved",
+                   why.text, r->saved);
+}
+
+/* Asked at each step, and so it does not take the lock anew: a folder that is being removed is not
+ * filled again. */
+static bool is_taken(Run *r, Err *err)
+{
+    return r->lock && !lock_is_held(r->lock) && file_exists(r->lock->path) && !is_ours(r, err);
+}
+
 /* ---- checkpoints ---- */
 
 /* An update can make weights that are finite, but not what the network makes of them. */
@@ -94,6 +115,7 @@ static bool save(Run *r, Err *err)
     double start = clock_seconds();
     if (!weights_work(r, err)) return false;
     const ParamTable *table = unet_params(trainer_unet(r->trainer));
+    if (!is_ours(r, err)) return false;
     if (!checkpoint_write(path, r->folder, r->config, table, r->state, err)) return false;
     r->saved = r->state->step;
     r->ever_saved = true;
@@ -163,7 +185,8 @@ static void draw_grid(Run *r)
     bool drawn = draw_images(r), good = generator_check(&r->generator, &err);
     if (!drawn && good) return;
     r->drawn = r->state->step;
-    if (good && file_path(path, &err, "%s/samples", r->folder) && file_make_folder(path, &err) &&
+    if (good && is_ours(r, &err) && file_path(path, &err, "%s/samples", r->folder) &&
+        file_make_folder(path, &err) &&
         file_path(path, &err, "%s/samples/step-%08" PRIu64 ".png", r->folder, r->state->step) &&
         write_grid(r, path, &err)) {
         tell(r, path);
@@ -316,6 +339,7 @@ static bool one_step(Run *r, Err *err)
     r->step_seconds = clock_seconds() - start;
     metrics_add(&r->metrics, &report);
     if (r->observer->step) r->observer->step(r->observer->context, &report);
+    if (is_taken(r, err)) return false;
     bool last = r->state->step >= (uint64_t)c->steps, bad = diverged(r, &report, err);
     if ((bad || last || is_due(r->state->step, c->log_every))) {
         Err log;
@@ -374,7 +398,7 @@ static bool write_config(const Run *r, Err *err)
  * diverged stays to be looked at. */
 static bool came_to_nothing(const Run *r, const Err *err)
 {
-    return !r->ever_saved && (r->replaces || err->kind != ERR_DIVERGED);
+    return !r->lost && !r->ever_saved && (r->replaces || err->kind != ERR_DIVERGED);
 }
 
 bool run_train(RunEnd *end, Trainer *trainer, const Config *config, const char *folder,
@@ -388,6 +412,7 @@ bool run_train(RunEnd *end, Trainer *trainer, const Config *config, const char *
              .start = clock_seconds(),
              .max_seconds = options.max_seconds,
              .validation = validation_of(config, options.validation),
+             .lock = options.lock,
              .replaces = options.replace};
     r.metrics.log.descriptor = -1;
     r.saved = r.state->step;

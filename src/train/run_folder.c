@@ -65,6 +65,34 @@ bool run_lock(Lock *lock, const char *folder, Err *err)
                       folder);
 }
 
+/* Whether somebody else has written to the folder since step `saved` was. */
+static bool is_of_another(const Lock *lost, const char *folder, uint64_t saved)
+{
+    char latest[FILE_PATH];
+    CheckpointInfo info;
+    Err ignored;
+    if (!lock_folder_is_same(lost)) return run_exists(folder);
+    return checkpoint_exists(folder) &&
+           file_path(latest, &ignored, "%s/checkpoints/latest", folder) &&
+           (!checkpoint_info(&info, latest, &ignored) || info.step != saved);
+}
+
+bool run_keep_lock(Lock *lock, const char *folder, uint64_t saved, Err *err)
+{
+    Lock again;
+    if (lock_is_held(lock)) return true;
+    if (!file_make_folder(folder, err)) return false;
+    if (!lock_take(&again, lock->path, err))
+        return again.held ? err_prefix(err, "another ddpm trains in %s now", folder) : false;
+    if (is_of_another(lock, folder, saved)) {
+        lock_release(&again);
+        return err_set(err, ERR_FAILED, "another ddpm has trained in %s meanwhile", folder);
+    }
+    lock_release(lock);
+    *lock = again;
+    return true;
+}
+
 /* ---- a run that is replaced ---- */
 
 /* Its parts wait in a folder of their own until the new run has a checkpoint. */

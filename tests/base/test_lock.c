@@ -74,6 +74,35 @@ static void a_lock_without_a_name_keeps_nobody_out(void **state)
     test_remove_folder(folder);
 }
 
+/* Who takes it then is not robbed of it. */
+static void a_lock_whose_file_is_gone_is_not_held(void **state)
+{
+    (void)state;
+    char *folder = test_temp_folder(), *path = test_path(folder, "run/.lock");
+    char *run = test_path(folder, "run"), *moved = test_path(folder, "moved");
+    Lock lock, other;
+    Err err;
+    assert_true(file_make_folder(run, &err));
+    assert_true(lock_take(&lock, path, &err));
+    assert_true(lock_is_held(&lock));
+    assert_true(lock_folder_is_same(&lock));
+    assert_int_equal(unlink(path), 0);
+    assert_false(lock_is_held(&lock));
+    assert_true(lock_folder_is_same(&lock));
+    assert_int_equal(rename(run, moved), 0);
+    assert_false(lock_folder_is_same(&lock));
+    assert_true(file_make_folder(run, &err));
+    assert_true(lock_take(&other, path, &err));
+    assert_false(lock_is_held(&lock));
+    assert_false(lock_folder_is_same(&lock));
+    lock_release(&lock);
+    assert_true(lock_is_held(&other));
+    lock_release(&other);
+    assert_false(file_exists(path));
+    free(path), free(run), free(moved);
+    test_remove_folder(folder);
+}
+
 static void what_cannot_be_made_or_is_a_link_is_refused(void **state)
 {
     (void)state;
@@ -97,6 +126,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_process_at_a_time),
         cmocka_unit_test(a_lock_without_a_name_keeps_nobody_out),
+        cmocka_unit_test(a_lock_whose_file_is_gone_is_not_held),
         cmocka_unit_test(what_cannot_be_made_or_is_a_link_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

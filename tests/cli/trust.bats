@@ -8,7 +8,7 @@ setup() {
 }
 
 teardown() {
-    [ -z "${pid:-}" ] || kill -9 "$pid" 2>/dev/null || true
+    for process in ${first:-} ${pid:-}; do kill -9 "$process" 2>/dev/null || true; done
 }
 
 # A run that would take long, some steps past a checkpoint.
@@ -133,6 +133,91 @@ with_fault() { # CALL PATH OPTION...
     [ ! -e run/checkpoints/.step-left ]
     train --out straight
     same_weights run straight
+}
+
+# A trainer that goes on from step 20 and saves when it is asked to end.
+start_first() {
+    train --out long --set train.steps=20
+    start_long --resume=auto --set train.checkpoint_every=0 2>first.err
+    first=$pid
+}
+
+# The first ends by itself, or when asked to, with a word and without a checkpoint.
+first_is_refused() {
+    local status=0
+    wait "$first" || status=$?
+    cat first.err
+    [ $status -eq 1 ]
+    [ "$(wc -l <first.err)" -eq 1 ]
+    grep -q "^ddpm train: another ddpm .* in long .*; what was trained since step 20 is not saved" \
+        first.err
+}
+
+# The run is what it would be had the first never been, its history too.
+second_is_whole() {
+    "$DDPM" info long/checkpoints/latest >/dev/null
+    train --out straight --set train.steps="$(latest_step long)" --set train.checkpoint_every=0
+    same_weights long straight
+    sed -E 's/.*"step":([0-9]+),.*/\1/' long/metrics.jsonl | sort -n -c -u
+    [ "$(find long/checkpoints -name 'step-*' | wc -l)" -le 3 ]
+}
+
+@test "a lock that is removed while a run goes on: who comes then trains, and the first ends" {
+    start_first
+    rm long/.lock
+    start_long --resume
+    first_is_refused
+    [ -e long/.lock ]
+    kill -TERM $pid
+    wait $pid || [ $? -eq 143 ]
+    second_is_whole
+}
+
+@test "a lock that is removed: nothing is written over what another has trained meanwhile" {
+    start_first
+    kill -STOP $first
+    rm long/.lock
+    go_on
+    cp -r long before
+    kill -TERM $first
+    kill -CONT $first
+    first_is_refused
+    diff -r before long
+    second_is_whole
+}
+
+@test "a lock that is removed, and nobody comes: the run ends as it should" {
+    start_first
+    rm long/.lock
+    kill -TERM $first
+    wait $first || [ $? -eq 143 ]
+    [ ! -s first.err ]
+    [ ! -e long/.lock ]
+    [ "$(latest_step long)" -gt 20 ]
+    second_is_whole
+}
+
+@test "a folder that is moved away, and another run in its place: the first leaves that alone" {
+    start_first
+    mv long moved
+    start_long
+    first_is_refused
+    [ -e long/.lock ]
+    kill -TERM $pid
+    wait $pid || [ $? -eq 143 ]
+    second_is_whole
+    [ "$(latest_step moved)" -eq 20 ]
+    # and when that has ended
+    rm -r long moved straight
+    start_first
+    kill -STOP $first
+    mv long moved
+    train --out long
+    cp -r long before
+    kill -TERM $first
+    kill -CONT $first
+    first_is_refused
+    diff -r before long
 }
 
 @test "a link in the way of the lock, or of a checkpoint, is not followed" {
