@@ -47,8 +47,10 @@ bool checkpoint_is(const char *folder);
 /* Whether the run folder has one that `latest` names. */
 bool checkpoint_exists(const char *run);
 
-/* Whether it has a `latest` that names none: what was there is damaged or gone. */
-bool checkpoint_lost(const char *run);
+/* The newest of the checkpoints that are in the run's folder, whether `latest` names it or not, and
+ * whether it is one, or only what is left of one. *name is empty if there are none. ERR_FAILED
+ * where nobody can tell. */
+bool checkpoint_newest(char name[FILE_PATH], bool *whole, const char *run, Err *err);
 
 bool checkpoint_info(CheckpointInfo *info, const char *folder, Err *err);
 

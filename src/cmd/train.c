@@ -156,13 +156,9 @@ static bool find_checkpoint(Train *t, bool *missing, Err *err)
 {
     *missing = true;
     if (!find_run(t, err)) return false;
-    if (checkpoint_lost(t->folder)) {
-        *missing = false; /* there may be older ones, which a run from the start would remove */
-        return err_set(err, ERR_DATA,
-                       "--resume: what %s/checkpoints/latest names is not there, or has lost its "
-                       "ddpm.json; make it name another checkpoint, or start afresh with "
-                       "--overwrite",
-                       t->folder);
+    if (!run_check_latest(t->folder, err)) {
+        *missing = false;
+        return false;
     }
     if (!checkpoint_exists(t->folder))
         return err_set(err, ERR_DATA,
@@ -431,11 +427,26 @@ static int run(Train *t, Lock *lock, Err *err)
     RunOptions options = {.max_seconds = t->options.max_seconds,
                           .validation = &t->sets.validation,
                           .lock = lock,
-                          .replace =
-                              t->options.overwrite && !t->checkpoint[0] && run_exists(t->folder)};
+                          .replace = !t->checkpoint[0] && run_exists(t->folder)};
     bool ok = run_train(&end, t->trainer, &t->config, t->folder, options, &observer, err);
     progress_release(&t->progress);
     return ok ? ended(t, end) : command_fail("train", err);
+}
+
+/* What was decided before the lock was ours stands if nobody trained there in between. */
+static bool check_again(Train *t, Err *err)
+{
+    CheckpointInfo info;
+    bool auto_resume = t->options.resume == RESUME_AUTO;
+    if (t->checkpoint[0])
+        return checkpoint_info(&info, t->checkpoint, err) &&
+               same_model(&info.config, &t->config, t->folder, err) &&
+               same_averages(&info.config, &t->config, t->folder, err) &&
+               check_steps_done(t, &info, err);
+    if (t->options.overwrite) return true;
+    if (checkpoint_exists(t->folder) || (!auto_resume && run_exists(t->folder)))
+        return refuse_folder(t->folder, err);
+    return true;
 }
 
 /* The latest checkpoint is read once nobody else can write another. A folder that was made for
@@ -445,7 +456,8 @@ static int run_locked(Train *t, Err *err)
     Lock lock;
     bool is_new = !file_exists(t->folder);
     if (!run_lock(&lock, t->folder, err)) return command_fail("train", err);
-    int code = read_checkpoint(t, err) ? run(t, &lock, err) : command_fail("train", err);
+    bool ready = run_mend(t->folder, err) && check_again(t, err) && read_checkpoint(t, err);
+    int code = ready ? run(t, &lock, err) : command_fail("train", err);
     lock_release(&lock);
     if (is_new) rmdir(t->folder); /* fails, as it should, where there is something in it */
     return code;

@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define PREFIX "step-"
 
@@ -263,12 +262,25 @@ bool checkpoint_exists(const char *run)
     return file_path(path, &ignored, "%s/checkpoints/latest", run) && checkpoint_is(path);
 }
 
-bool checkpoint_lost(const char *run)
+bool checkpoint_newest(char name[FILE_PATH], bool *whole, const char *run, Err *err)
 {
-    char path[FILE_PATH], target[1];
-    Err ignored;
-    return file_path(path, &ignored, "%s/checkpoints/latest", run) && !checkpoint_is(path) &&
-           (file_exists(path) || readlink(path, target, sizeof target) >= 0);
+    char checkpoints[FILE_PATH], path[FILE_PATH];
+    FileList list;
+    bool ok = true;
+    *whole = false;
+    name[0] = '\0';
+    if (!file_path(checkpoints, err, "%s/checkpoints", run)) return false;
+    if (!file_exists(checkpoints)) return true;
+    if (!file_list(&list, checkpoints, err)) return false;
+    for (size_t i = list.count; ok && i-- > 0 && !*whole;) {
+        uint64_t step;
+        if (!step_of(&step, list.names[i])) continue;
+        ok = file_path(path, err, "%s/%s", checkpoints, list.names[i]);
+        *whole = ok && checkpoint_is(path);
+        if (*whole || !name[0]) snprintf(name, FILE_PATH, "%s", list.names[i]);
+    }
+    file_list_release(&list);
+    return ok;
 }
 
 static bool read_count(uint64_t *out, const Json *json, const char *key, const char *path, Err *err)

@@ -55,6 +55,24 @@ bool run_last_folder(char folder[FILE_PATH], const char *stem, Err *err)
                             stem);
 }
 
+bool run_check_latest(const char *folder, Err *err)
+{
+    char name[FILE_PATH];
+    bool whole;
+    if (checkpoint_exists(folder)) return true;
+    if (!checkpoint_newest(name, &whole, folder, err)) return false;
+    if (!name[0]) return true;
+    if (!whole)
+        return err_set(err, ERR_DATA,
+                       "--resume: %s/checkpoints holds %s, which is no whole checkpoint, and no "
+                       "other; copy it again, or start afresh with --overwrite",
+                       folder, name);
+    return err_set(err, ERR_DATA,
+                   "--resume: %s/checkpoints/latest is missing, or names no whole checkpoint; %s "
+                   "is one: ln -sfn %s %s/checkpoints/latest, or --overwrite",
+                   folder, name, name, folder);
+}
+
 bool run_lock(Lock *lock, const char *folder, Err *err)
 {
     char path[FILE_PATH];
@@ -111,14 +129,43 @@ static bool move_parts(const char *from, const char *to, Err *err)
     return ok;
 }
 
+static bool has_checkpoints(bool *has, const char *folder, Err *err)
+{
+    char name[FILE_PATH];
+    bool whole;
+    if (!checkpoint_newest(name, &whole, folder, err)) return false;
+    *has = name[0] != 0;
+    return true;
+}
+
+/* What the folder has got in the meantime is newer. */
+bool run_mend(const char *folder, Err *err)
+{
+    char aside[FILE_PATH], path[FILE_PATH];
+    bool waits, has;
+    if (!file_path(aside, err, "%s/" ASIDE, folder)) return false;
+    if (!file_exists(aside)) return true;
+    if (!has_checkpoints(&waits, aside, err) || !has_checkpoints(&has, folder, err)) return false;
+    if (waits || !has) return true;
+    bool ok = true;
+    for (int i = 0; ok && i < PART_COUNT; i++) {
+        ok = file_path(path, err, "%s/%s", folder, PARTS[i]);
+        if (ok && file_exists(path))
+            ok = file_path(path, err, "%s/%s", aside, PARTS[i]) && file_remove(path, err);
+    }
+    return ok && move_parts(aside, folder, err) && file_remove(aside, err);
+}
+
 bool run_set_aside(const char *folder, Err *err)
 {
     char aside[FILE_PATH];
-    if (!file_path(aside, err, "%s/" ASIDE, folder)) return false;
-    /* A run that replaced it and was killed before its first checkpoint: the old one still waits.
-     */
-    if (file_exists(aside)) return remove_parts(folder, err);
-    return file_make_folder(aside, err) && move_parts(folder, aside, err);
+    bool newer;
+    if (!file_path(aside, err, "%s/" ASIDE, folder) || !has_checkpoints(&newer, folder, err))
+        return false;
+    /* Without checkpoints, it replaced the one that waits, and was killed before it had any. */
+    if (file_exists(aside) && !newer) return remove_parts(folder, err);
+    return file_remove(aside, err) && file_make_folder(aside, err) &&
+           move_parts(folder, aside, err);
 }
 
 bool run_forget_replaced(const char *folder, Err *err)
