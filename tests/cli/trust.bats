@@ -123,9 +123,10 @@ with_fault() { # CALL PATH OPTION...
 
 @test "an old checkpoint that cannot be removed: a warning, and the new one is kept" {
     needs_strace
-    mkdir -p run/checkpoints/.step-left
+    train --out run --set train.steps=10
+    mkdir run/checkpoints/.step-left
     with_fault unlink,unlinkat,rmdir run/checkpoints/.step-left \
-        --out run --resume=auto --set train.steps=20
+        --out run --resume --set train.steps=20
     [ "$(wc -l <err)" -eq 1 ]
     grep -q "^ddpm train: run/checkpoints/.step-left: .*; training goes on$" err
     [ "$(latest_step run)" -eq 20 ]
