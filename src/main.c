@@ -1,3 +1,4 @@
+#include "base/descriptors.h"
 #include "base/nearest.h"
 #include "base/parallel.h"
 #include "cmd/bench_options.h"
@@ -62,6 +63,7 @@ static int help(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    if (!descriptors_occupy()) return ERR_FAILED; /* there is nowhere to say so */
     parallel_wait_briefly(argv);
     parallel_setup(0);
     if (argc < 2) return usage(stderr);

@@ -245,3 +245,29 @@ second_is_whole() {
     [ ! -s err ]
     [ -s x.png ]
 }
+
+@test "standard streams that are closed: no file of the run takes their place" {
+    # stdout cannot be written, which is an error; what is in the files is what it is otherwise
+    train --out straight
+    for closed in '>&-' '>&- 2>&-' '<&- >&- 2>&-'; do
+        status=0
+        eval '"$DDPM" train --config tiny.json --overwrite --out run' "$closed" || status=$?
+        [ $status -eq 1 ]
+        same_weights run straight
+        [ "$(grep -c '^{"step":.*}$' run/metrics.jsonl)" -eq 40 ]
+        [ "$(wc -l <run/metrics.jsonl)" -eq 40 ]
+        status=0
+        eval '"$DDPM" train --resume --out run --set train.steps=45' "$closed" || status=$?
+        [ $status -eq 1 ]
+        [ "$(grep -c '^{"step":.*}$' run/metrics.jsonl)" -eq 45 ]
+        [ "$(wc -l <run/metrics.jsonl)" -eq 45 ]
+    done
+    "$DDPM" sample -m straight -n 1 -o whole.png --quiet
+    status=0
+    "$DDPM" sample -m straight -n 1 -o x.png >&- 2>&- || status=$?
+    [ $status -eq 1 ]
+    cmp x.png whole.png
+    # standard error alone: its messages are lost, and that is all
+    [ "$("$DDPM" train --config tiny.json --overwrite --out run 2>&-)" = run ]
+    [ "$(wc -l <run/metrics.jsonl)" -eq 40 ]
+}
