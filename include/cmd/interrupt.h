@@ -10,9 +10,9 @@
 /* Remember them from here on instead of dying. SIGHUP stays ignored where it was (nohup). */
 void interrupt_install(void);
 
-/* Do not die of a reader of the output that has gone: the work goes on. Before the first message.
- */
-void interrupt_outlive_readers(void);
+/* Do not die of a write: where a reader of the output has gone the work goes on, and a file that
+ * grows too large fails to be written, like others. Before the first message. */
+void interrupt_outlive_writes(void);
 
 /* Remember SIGUSR1 too: it asks for what there is now, and the work goes on. */
 void interrupt_install_request(void);

@@ -66,7 +66,7 @@ static int fail(EvalRun *r, const Err *err)
 
 static int evaluate(EvalRun *r, Err *err)
 {
-    interrupt_outlive_readers();
+    interrupt_outlive_writes();
     if (r->options.work.threads > 0) parallel_setup(r->options.work.threads);
     interrupt_install();
     if (!eval_check(&r->options, err) || !eval_run_open(r, err) || !eval_images_read(r, err))

@@ -20,7 +20,6 @@ void interrupt_install(void)
     struct sigaction before;
     sigaction(SIGHUP, NULL, &before);
     if (before.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, NULL); /* nohup */
-    signal(SIGXFSZ, SIG_IGN); /* a file that grows too large fails to be written, like others */
 }
 
 static void remember_request(int signal)
@@ -43,9 +42,10 @@ bool interrupt_take_request(void)
     return true;
 }
 
-void interrupt_outlive_readers(void)
+void interrupt_outlive_writes(void)
 {
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
 }
 
 int interrupt_signal(void)

@@ -317,7 +317,7 @@ static int stopped(const Sample *s)
 
 static int run(Sample *s, Err *err)
 {
-    interrupt_outlive_readers();
+    interrupt_outlive_writes();
     if (s->options.work.threads > 0) parallel_setup(s->options.work.threads);
     if (!choose(s, err) || !load(s, err) || !describe(s, err)) return command_fail("sample", err);
     bool folder = s->output.kind == OUTPUT_FOLDER;

@@ -421,7 +421,6 @@ static int run(Train *t, Lock *lock, Err *err)
         fprintf(stderr, "%s %s\n", first > 0 ? "going on with" : "run", t->folder);
     }
     interrupt_install();
-    interrupt_install_request();
     progress_init(&t->progress, "train", "steps", (long)first, t->config.train.steps,
                   t->options.work.quiet);
     RunOptions options = {.max_seconds = t->options.max_seconds,
@@ -465,7 +464,8 @@ static int run_locked(Train *t, Err *err)
 
 static int start(Train *t, Err *err)
 {
-    interrupt_outlive_readers();
+    interrupt_outlive_writes();
+    interrupt_install_request(); /* it may come at any time: the first step is soon enough */
     if (t->options.work.threads > 0) parallel_setup(t->options.work.threads);
     if (!choose(t, err)) return command_fail("train", err);
     if (!prepare(t, err)) return command_fail("train", err);

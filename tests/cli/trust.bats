@@ -24,6 +24,13 @@ needs_strace() {
     strace -o /dev/null true 2>/dev/null || skip "no strace that may trace"
 }
 
+# Whether a process has a handler of a signal.
+catches() { # PROCESS SIGNAL
+    local mask
+    mask=$(awk '$1 == "SigCgt:" { print $2 }' "/proc/$1/status")
+    [ $((0x$mask >> ($(kill -l "$2") - 1) & 1)) -eq 1 ]
+}
+
 # With that run, for a second.
 go_on() {
     local status=0
@@ -270,4 +277,27 @@ second_is_whole() {
     # standard error alone: its messages are lost, and that is all
     [ "$("$DDPM" train --config tiny.json --overwrite --out run 2>&-)" = run ]
     [ "$(wc -l <run/metrics.jsonl)" -eq 40 ]
+}
+
+@test "no file may grow: an error from the first one on, not a death of SIGXFSZ" {
+    said=$(ulimit -f 0; "$DDPM" train --config tiny.json --out new --quiet 2>&1) || status=$?
+    [ "$status" -eq 1 ]
+    [[ $said == "ddpm train: new/"*"File too large" ]]
+    [ ! -e new ]
+}
+
+@test "SIGUSR1 while the data are loaded is answered after the first step" {
+    # larger images, so that drawing the data takes a while; the folder is made afterwards
+    "$DDPM" train --config tiny.json --out new --quiet --set train.steps=1000000 \
+        --set model.image_size=64 --set model.attention_resolutions=[32] 3>&- &
+    pid=$!
+    until_done catches $pid USR1
+    [ ! -e new ]
+    kill -USR1 $pid
+    until_done test -s new/samples/step-00000001.png
+    [ "$(latest_step new)" -eq 1 ]
+    kill -TERM $pid
+    status=0
+    wait $pid || status=$?
+    [ $status -eq 143 ]
 }
