@@ -27,6 +27,7 @@ typedef enum { RUN_DONE, RUN_STOPPED, RUN_OUT_OF_TIME } RunEnd;
 
 typedef struct {
     double max_seconds;        /* 0: no limit */
+    double start;              /* what clock_seconds was when they began */
     const Dataset *validation; /* looked at each train.validate_every steps; NULL or empty: none */
     bool replace;              /* the run that the folder holds; it is gone once the new one has a
                                 * checkpoint, and back in its place if that never happens */
@@ -35,9 +36,10 @@ typedef struct {
 
 /* Train from trainer_state's step to config->train.steps in the folder, which is made if need be.
  * Stops early, with a checkpoint, when the observer says so or `max_seconds` (0: none) would be
- * over before the next step and checkpoint are. ERR_FAILED, and nothing more is written, once the
- * folder is another process's. ERR_DIVERGED after train.max_bad_steps bad steps in
- * a row: the last checkpoint stays as it was. */
+ * over before the next step and checkpoint are; a validation, evaluation or grid that is under way
+ * is dropped then. ERR_FAILED, and nothing more is written, once the folder is another process's.
+ * ERR_DIVERGED after train.max_bad_steps bad steps in a row: the last checkpoint stays as it
+ * was. */
 bool run_train(RunEnd *end, Trainer *trainer, const Config *config, const char *folder,
                RunOptions options, const RunObserver *observer, Err *err);
 

@@ -1,6 +1,7 @@
 /*
  * ddpm train: which config, data and folder are meant, and what the user sees while it trains.
  */
+#include "base/clock.h"
 #include "base/gemm.h"
 #include "base/parallel.h"
 #include "base/whole.h"
@@ -21,6 +22,7 @@
 #include <unistd.h>
 
 typedef struct {
+    double start; /* of the time that may be taken: loading counts */
     TrainOptions options;
     Config config;
     char name[FILE_PATH];       /* the config's file name, or the checkpoint's folder */
@@ -424,6 +426,7 @@ static int run(Train *t, Lock *lock, Err *err)
     progress_init(&t->progress, "train", "steps", (long)first, t->config.train.steps,
                   t->options.work.quiet);
     RunOptions options = {.max_seconds = t->options.max_seconds,
+                          .start = t->start,
                           .validation = &t->sets.validation,
                           .lock = lock,
                           .replace = !t->checkpoint[0] && run_exists(t->folder)};
@@ -476,7 +479,7 @@ static int start(Train *t, Err *err)
 
 int cmd_train(int argc, char **argv)
 {
-    Train t = {0};
+    Train t = {.start = clock_seconds()};
     Err err;
     bool help;
     if (!train_options_parse(&t.options, &help, argc, argv, &err))

@@ -45,6 +45,21 @@ static bool stops(const Run *r)
     return r->observer->stop && r->observer->stop(r->observer->context);
 }
 
+/* Whether the time would be over before `needed` more seconds are. */
+static bool lacks_time(const Run *r, double needed)
+{
+    double passed = clock_seconds() - r->start;
+    return r->max_seconds > 0 && passed + 1.2 * needed > r->max_seconds;
+}
+
+/* Whether a validation, an evaluation or a grid is to be dropped where it is: it asks after each
+ * call of the network, which takes less than a step. The checkpoint comes after it. */
+static bool ends_look(void *context)
+{
+    const Run *r = context;
+    return stops(r) || lacks_time(r, r->step_seconds + r->save_seconds);
+}
+
 static void tell(const Run *r, const char *text)
 {
     if (r->observer->note) r->observer->note(r->observer->context, text);
@@ -140,10 +155,10 @@ static bool save_on_the_way(Run *r, Err *err)
 static bool grid_goes_on(void *context, int calls_done)
 {
     (void)calls_done;
-    return !stops(context);
+    return !ends_look(context);
 }
 
-/* False without an error if it was stopped. */
+/* False without an error if it was stopped or there was no time for it. */
 static bool draw_images(Run *r)
 {
     int batch = r->generator.batch, count = r->config->sample.count;
@@ -237,11 +252,6 @@ static bool is_asked_to_show(const Run *r)
 
 /* ---- validation ---- */
 
-static bool stops_run(void *context)
-{
-    return stops(context);
-}
-
 static void remark_validation(const Run *r, const Validation *v)
 {
     char text[320], rate[EMA_RATE_TEXT];
@@ -255,12 +265,12 @@ static void remark_validation(const Run *r, const Validation *v)
     r->observer->remark(r->observer->context, text);
 }
 
-/* One that is stopped leaves no line. */
+/* One that is cut short leaves no line. */
 static bool validate(Run *r, Err *err)
 {
     Validation v;
     if (!r->validation || r->validated == r->state->step ||
-        !validation_run(&v, r->trainer, r->config, r->validation, stops_run, r))
+        !validation_run(&v, r->trainer, r->config, r->validation, ends_look, r))
         return true;
     r->validated = r->state->step;
     r->validation_seconds = v.seconds;
@@ -287,21 +297,14 @@ static void remark_evaluation(const Run *r, const EvaluationResult *result)
     r->observer->remark(r->observer->context, text);
 }
 
-static bool ends_evaluation(void *context)
-{
-    const Run *r = context;
-    double now = clock_seconds() - r->start;
-    return stops(r) || (r->max_seconds > 0 && now + 1.2 * r->save_seconds > r->max_seconds);
-}
-
-/* One that is stopped leaves no line; one that fails is no reason to stop. */
+/* One that is cut short leaves no line; one that fails is no reason to stop. */
 static bool evaluate(Run *r, Err *err)
 {
     EvaluationResult result;
     bool stopped;
     Err failure;
     if (!r->evaluates || r->evaluated == r->state->step) return true;
-    if (!evaluation_run(&result, &stopped, &r->evaluation, ends_evaluation, r, &failure)) {
+    if (!evaluation_run(&result, &stopped, &r->evaluation, ends_look, r, &failure)) {
         if (r->observer->warn) r->observer->warn(r->observer->context, failure.text);
         return true;
     }
@@ -353,8 +356,7 @@ static bool one_step(Run *r, Err *err)
 
 static bool out_of_time(const Run *r)
 {
-    double needed = r->step_seconds + r->save_seconds + r->validation_seconds;
-    return r->max_seconds > 0 && clock_seconds() - r->start + 1.2 * needed > r->max_seconds;
+    return lacks_time(r, r->step_seconds + r->save_seconds + r->validation_seconds);
 }
 
 static bool loop(Run *r, RunEnd *end, Err *err)
@@ -409,7 +411,7 @@ bool run_train(RunEnd *end, Trainer *trainer, const Config *config, const char *
              .config = config,
              .folder = folder,
              .observer = observer,
-             .start = clock_seconds(),
+             .start = options.start,
              .max_seconds = options.max_seconds,
              .validation = validation_of(config, options.validation),
              .lock = options.lock,

@@ -301,3 +301,29 @@ second_is_whole() {
     wait $pid || status=$?
     [ $status -eq 143 ]
 }
+
+@test "--max-seconds ends a grid, and a validation, that would take minutes; no bit is other" {
+    # 256 images of 4000 steps
+    slow=(--set diffusion.timesteps=4000 --set diffusion.beta_start=0.0001 --set sample.count=256
+        --set diffusion.beta_end=0.02 --set train.micro_batch=64 --set sample.sampler=ddpm)
+    status=0
+    timeout 60 "$DDPM" train --config tiny.json --quiet --out grid "${slow[@]}" --max-seconds 2 \
+        --set train.steps=100000 --set train.checkpoint_every=0 --set train.sample_every=5 ||
+        status=$?
+    [ $status -eq 75 ]
+    [ "$(latest_step grid)" -eq 5 ]
+    [ -z "$(ls -A grid/samples 2>/dev/null)" ]
+    train --out straight "${slow[@]}" --set train.steps=5 --set train.checkpoint_every=0
+    same_weights grid straight
+    # 5000 images of a network that is large for that
+    wide=(--set model.image_size=32 --set model.base_channels=128
+        --set model.attention_resolutions=[16] --set data.validation=0.5)
+    status=0
+    timeout 60 "$DDPM" train --config tiny.json --quiet --out looks "${wide[@]}" --max-seconds 4 \
+        --set train.steps=100000 --set train.checkpoint_every=0 --set train.validate_every=1 \
+        --set train.validate_images=5000 || status=$?
+    [ $status -eq 75 ]
+    step=$(latest_step looks)
+    [ "$step" -le 1 ]
+    [ "$(grep -c validation looks/metrics.jsonl)" -eq 0 ]
+}

@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "base/parallel.h"
 #include "data/dataset_open.h"
 #include "model/network.h"
@@ -351,6 +352,33 @@ static void on_step(void *context, const StepReport *report)
     snprintf(w->bad, sizeof w->bad, "%s", report->bad);
 }
 
+/* As after a load that took the time that there was. */
+static void training_counts_the_time_from_where_it_is_told(void **state)
+{
+    (void)state;
+    Case c = new_case();
+    Dataset set;
+    Err err;
+    RunEnd end = RUN_DONE;
+    RunObserver observer = {0};
+    RunOptions options = {.max_seconds = 1000, .start = clock_seconds() - 1000};
+    c.config.train.steps = 2;
+    assert_true(dataset_open(&set, &c.config.data, DATASET_TRAIN, 8, 8, 3, &err));
+    Trainer *trainer = trainer_new(&c.config, &set, &err);
+    assert_non_null(trainer);
+    if (!run_train(&end, trainer, &c.config, c.folder, options, &observer, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(end, RUN_OUT_OF_TIME);
+    assert_latest(&c, "step-00000000");
+    options.start = clock_seconds();
+    assert_true(run_train(&end, trainer, &c.config, c.folder, options, &observer, &err));
+    assert_int_equal(end, RUN_DONE);
+    assert_latest(&c, "step-00000002");
+    trainer_free(trainer);
+    dataset_release(&set);
+    free_case(&c);
+}
+
 static void training_stops_after_bad_steps_in_a_row(void **state)
 {
     (void)state;
@@ -399,6 +427,7 @@ int main(void)
         cmocka_unit_test(a_latest_that_is_a_folder_becomes_a_link),
         cmocka_unit_test(a_file_cut_anywhere_is_an_error),
         cmocka_unit_test(counters_that_cannot_be_are_refused),
+        cmocka_unit_test(training_counts_the_time_from_where_it_is_told),
         cmocka_unit_test(training_stops_after_bad_steps_in_a_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
