@@ -8,6 +8,8 @@
 #include "model/unet.h"
 #include "train/config.h"
 
+#include <time.h>
+
 /* SOURCE_CONFIG: no model at all, what it would be of a config; never what source_open finds. */
 typedef enum { SOURCE_CHECKPOINT, SOURCE_DIFFUSERS, SOURCE_CONFIG } SourceKind;
 
@@ -17,12 +19,19 @@ typedef struct {
     char weights[FILE_PATH]; /* its safetensors file */
     Config config;           /* of a diffusers folder: what its files say, defaults for the rest */
     uint64_t step, updates;  /* of a checkpoint */
+    char run[FILE_PATH];     /* whose `latest` was meant, or empty; this link, of that time */
+    uint64_t link;
+    struct timespec linked;
 } Source;
 
 /*
  * What `path` holds: a run folder (its latest checkpoint), a checkpoint, a diffusers pipeline
  * (model_index.json), a U-Net with its weights in one folder, told apart by `_class_name`. NULL:
  * the run under runs/ whose `latest` is newest. ERR_DATA names what was looked for.
+ *
+ * A run that is being trained removes its older checkpoints. Where that was the one that is meant,
+ * while it was read here or by the functions below, and `latest` names another of the same model
+ * and averages now, `source` becomes that one.
  */
 bool source_open(Source *source, const char *path, Err *err);
 
@@ -47,10 +56,10 @@ bool source_find_ema(int *which, const Source *source, double rate, Err *err);
 /* Whether the file of weights is there and can hold a network made from source->config.model: asked
  * before memory is taken, since a few bytes of a stranger's config can describe any network.
  * ERR_DATA. */
-bool source_check_size(const Source *source, const Unet *unet, Err *err);
+bool source_check_size(Source *source, const Unet *unet, Err *err);
 
 /* The weights [unet_params->floats] of a network made from source->config.model. */
-bool source_weights(float *weights, const Source *source, const Unet *unet, int which, Err *err);
+bool source_weights(float *weights, Source *source, const Unet *unet, int which, Err *err);
 
 /* The run folder under `runs` whose latest checkpoint is newest. ERR_DATA if there is none. */
 bool source_newest_run(char run[FILE_PATH], const char *runs, Err *err);

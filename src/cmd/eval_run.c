@@ -194,8 +194,10 @@ bool eval_run_network(EvalRun *run, Err *err)
     run->unet = unet_new(&run->source.config.model, false, err);
     if (!run->unet || !source_check_size(&run->source, run->unet, err)) return false;
     run->weights = memory_new(unet_params(run->unet)->floats, sizeof *run->weights, "weights", err);
-    return run->weights && source_weights(run->weights, &run->source, run->unet, run->which, err) &&
-           unet_reserve(run->unet, run->rows, UNET_SAMPLE, err) &&
+    if (!run->weights || !source_weights(run->weights, &run->source, run->unet, run->which, err))
+        return false;
+    describe_model(run); /* it may be a later checkpoint */
+    return unet_reserve(run->unet, run->rows, UNET_SAMPLE, err) &&
            unet_prepare(run->unet, run->weights, err);
 }
 

@@ -7,6 +7,7 @@
 #include "train/ema.h"
 #include "train/scheduler.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,15 +18,18 @@ enum { LEAST_BYTES = 2 }; /* of a parameter in a file: F16, BF16 */
 
 /* ---- which folder ---- */
 
-/* When `latest` was last put in place; the link's own time, to the nanosecond. */
-static bool latest_time(struct timespec *time, const char *run)
+static bool link_status(struct stat *link, const char *run)
 {
     char path[FILE_PATH];
     Err ignored;
+    return file_path(path, &ignored, "%s/checkpoints/latest", run) && lstat(path, link) == 0;
+}
+
+/* When `latest` was last put in place; the link's own time, to the nanosecond. */
+static bool latest_time(struct timespec *time, const char *run)
+{
     struct stat link;
-    if (!checkpoint_exists(run) || !file_path(path, &ignored, "%s/checkpoints/latest", run) ||
-        lstat(path, &link) != 0)
-        return false;
+    if (!checkpoint_exists(run) || !link_status(&link, run)) return false;
     *time = link.st_mtim;
     return true;
 }
@@ -75,19 +79,79 @@ static bool open_checkpoint(Source *s, const char *folder, Err *err)
            file_path(s->weights, err, "%s/unet/" WEIGHTS_NAME, folder);
 }
 
-/* The folder that run/checkpoints/latest names, by its own name, so that messages say the step. */
+/* ---- the latest checkpoint of a run that may be training ---- */
+
+enum { MOST_TRIES = 1000 };
+
+static bool same_folder(const char *a, const char *b)
+{
+    struct stat first, second;
+    return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino;
+}
+
+/* The folder that `latest` names, by its own name, so that messages say the step. */
+static bool open_named(Source *s, const char *run, Err *err)
+{
+    char latest[FILE_PATH], folder[FILE_PATH];
+    if (!file_path(latest, err, "%s/checkpoints/latest", run)) return false;
+    if (!file_exists(latest))
+        return err_set(err, ERR_DATA, "%s: there is no such checkpoint", latest);
+    if (!open_checkpoint(s, latest, err) ||
+        !file_path(folder, err, "%s/checkpoints/step-%08" PRIu64, run, s->step))
+        return false;
+    return !same_folder(folder, latest) || open_checkpoint(s, folder, err);
+}
+
+/* Times of files are coarse, and numbers of files are used again: both tell links apart. */
+static bool note_link(Source *s)
+{
+    struct stat link;
+    if (!link_status(&link, s->run)) return false;
+    s->link = link.st_ino;
+    s->linked = link.st_mtim;
+    return true;
+}
+
+static bool is_linked_anew(const Source *s)
+{
+    struct stat now;
+    return link_status(&now, s->run) && (now.st_ino != s->link || later(now.st_mtim, s->linked) ||
+                                         later(s->linked, now.st_mtim));
+}
+
+/* What is read while `latest` becomes another may be of both. */
 static bool open_latest(Source *s, const char *run, Err *err)
 {
-    char latest[FILE_PATH];
-    if (!file_path(latest, err, "%s/checkpoints/latest", run)) return false;
-    char *real = realpath(latest, NULL);
-    if (!real) return err_set(err, ERR_DATA, "%s: there is no such checkpoint", latest);
-    const char *name = strrchr(real, '/');
-    char folder[FILE_PATH];
-    bool ok =
-        file_path(folder, err, "%s/checkpoints%s", run, name) && open_checkpoint(s, folder, err);
-    free(real);
-    return ok;
+    bool ok = file_path(s->run, err, "%s", run);
+    for (int tries = 0; ok && tries < MOST_TRIES; tries++) {
+        bool linked = note_link(s), opened = open_named(s, run, err);
+        if (!linked || !is_linked_anew(s)) return opened;
+    }
+    return ok &&
+           err_set(err, ERR_DATA, "%s: its checkpoints are removed before they can be read", run);
+}
+
+static bool same_weights(const Config *a, const Config *b)
+{
+    const TrainConfig *x = &a->train, *y = &b->train;
+    Config other = *b;
+    other.data = a->data; /* eval's own */
+    return !config_frozen_difference(a, &other) && x->emas == y->emas &&
+           memcmp(x->ema_decay, y->ema_decay, sizeof x->ema_decay) == 0;
+}
+
+/* Whether there is another to be tried after what was opened could not be read. */
+static bool renew(Source *s)
+{
+    Source next = {0};
+    Err ignored;
+    if (!s->run[0] || !is_linked_anew(s) || !open_latest(&next, s->run, &ignored) ||
+        !same_weights(&s->config, &next.config))
+        return false;
+    next.config = s->config;
+    *s = next;
+    return true;
 }
 
 /* ---- diffusers folders ---- */
@@ -273,7 +337,7 @@ bool source_find_ema(int *which, const Source *s, double rate, Err *err)
                    list);
 }
 
-bool source_check_size(const Source *s, const Unet *unet, Err *err)
+static bool check_size(const Source *s, const Unet *unet, Err *err)
 {
     FileReader reader;
     size_t parameters = unet_params(unet)->parameters;
@@ -287,7 +351,14 @@ bool source_check_size(const Source *s, const Unet *unet, Err *err)
                    s->weights, reader.size, parameters);
 }
 
-bool source_weights(float *weights, const Source *s, const Unet *unet, int which, Err *err)
+bool source_check_size(Source *s, const Unet *unet, Err *err)
+{
+    for (int tries = 0; !check_size(s, unet, err); tries++)
+        if (tries == MOST_TRIES || !renew(s)) return false;
+    return true;
+}
+
+static bool read_weights(float *weights, const Source *s, const Unet *unet, int which, Err *err)
 {
     WeightArray array = {"", weights};
     if (which == SOURCE_FIRST_EMA)
@@ -295,6 +366,13 @@ bool source_weights(float *weights, const Source *s, const Unet *unet, int which
                weights_read(s->weights, unet_params(unet), &array, 1, err);
     return only_checkpoints(s, which == SOURCE_RAW ? "--raw" : "--ema", err) &&
            checkpoint_weights(weights, unet_params(unet), s->folder, which, err);
+}
+
+bool source_weights(float *weights, Source *s, const Unet *unet, int which, Err *err)
+{
+    for (int tries = 0; !read_weights(weights, s, unet, which, err); tries++)
+        if (tries == MOST_TRIES || !renew(s)) return false;
+    return true;
 }
 
 bool source_check_outputs(const Source *source, bool learned, Err *err)

@@ -128,6 +128,22 @@ with_fault() { # CALL PATH OPTION...
     grep -q INJECTED trace
 }
 
+@test "a model that trains meanwhile, and removes what latest named: the next is taken" {
+    needs_strace
+    start_long --set train.checkpoint_every=1 --set train.keep_checkpoints=1
+    slowly=(strace -f -o trace -e trace=readlink -e inject=readlink:delay_exit=200000)
+    "${slowly[@]}" "$DDPM" sample -m long -n 1 -o x.png -q
+    [ -s x.png ]
+    "$DDPM" info x.png >/dev/null
+    "${slowly[@]}" "$DDPM" train --config tiny.json --init long --out next -q
+    for _ in 1 2 3 4 5 6 7 8; do
+        "$DDPM" info long >/dev/null
+        "$DDPM" sample -m long -n 1 -o x.png -q
+        "$DDPM" eval -m long --images 4 --nll -q >/dev/null
+    done
+    kill -0 $pid
+}
+
 @test "an old checkpoint that cannot be removed: a warning, and the new one is kept" {
     needs_strace
     train --out run --set train.steps=10

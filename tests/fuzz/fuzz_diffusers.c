@@ -84,7 +84,7 @@ static void same_chain(const DiffusionConfig *config, bool clip)
     json_free(json);
 }
 
-static void write_and_read(const Source *source, const Unet *unet, float *weights)
+static void write_and_read(Source *source, const Unet *unet, float *weights)
 {
     const ParamTable *table = unet_params(unet);
     Err err;
@@ -99,7 +99,7 @@ static void write_and_read(const Source *source, const Unet *unet, float *weight
     free(drawn);
 }
 
-static void read_weights(const Source *source, const Unet *unet, bool there)
+static void read_weights(Source *source, const Unet *unet, bool there)
 {
     Err err;
     size_t floats = unet_params(unet)->floats;
@@ -120,7 +120,7 @@ static void read_weights(const Source *source, const Unet *unet, bool there)
     free(weights);
 }
 
-static void read_model(const Source *source, bool there)
+static void read_model(Source *source, bool there)
 {
     Err err;
     bool ours = source->kind == SOURCE_CHECKPOINT;

@@ -78,7 +78,7 @@ static void move_in(const Case *c, const char *from, const char *to)
     free(old), free(new);
 }
 
-static void assert_weights(const Case *c, const Source *source, int which)
+static void assert_weights(const Case *c, Source *source, int which)
 {
     size_t floats = unet_params(c->unet)->floats;
     float *weights = test_floats(floats);
@@ -108,6 +108,36 @@ static void a_run_is_its_latest_checkpoint(void **state)
     }
     Source older = open_in(&c, "run/checkpoints/step-00000005");
     assert_int_equal(older.step, 5);
+    free_case(&c);
+}
+
+/* As if a run that goes on removed what was opened before it was read. */
+static void what_latest_named_is_gone(void **state)
+{
+    (void)state;
+    Case c = new_case();
+    write_run(&c, "run", 5);
+    Source s = open_in(&c, "run");
+    write_run(&c, "run", 9);
+    remove_in(&c, "run/checkpoints/step-00000005");
+    Err err;
+    if (!source_check_size(&s, c.unet, &err)) fail_msg("%s", err.text);
+    assert_int_equal(s.step, 9);
+    assert_non_null(strstr(s.folder, "step-00000009"));
+    write_run(&c, "run", 12);
+    remove_in(&c, "run/checkpoints/step-00000009");
+    for (int which = SOURCE_RAW; which < 2; which++) assert_weights(&c, &s, which);
+    assert_int_equal(s.step, 12);
+    /* nothing else took its place, or one of another model */
+    float *weights = test_floats(unet_params(c.unet)->floats);
+    remove_in(&c, "run/checkpoints/step-00000012");
+    assert_false(source_weights(weights, &s, c.unet, SOURCE_FIRST_EMA, &err));
+    c.config.train.ema_decay[1] = 0.25;
+    write_run(&c, "run", 15);
+    assert_false(source_weights(weights, &s, c.unet, SOURCE_FIRST_EMA, &err));
+    assert_int_equal(err.kind, ERR_DATA);
+    assert_int_equal(s.step, 12);
+    free(weights);
     free_case(&c);
 }
 
@@ -325,6 +355,7 @@ int main(void)
     parallel_setup(0);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_is_its_latest_checkpoint),
+        cmocka_unit_test(what_latest_named_is_gone),
         cmocka_unit_test(averages_are_found_by_their_rate),
         cmocka_unit_test(without_our_own_files_it_is_a_pipeline),
         cmocka_unit_test(what_is_no_model_is_refused),
