@@ -149,6 +149,30 @@ check: ## every test under AddressSanitizer and UBSan
 	@UBSAN_OPTIONS=print_stacktrace=1 TEST_TIMEOUT=$${TEST_TIMEOUT:-$(PATIENCE)} \
 	    $(REMAKE) run-tests $(CHECKED)
 
+# libomp tells ThreadSanitizer what waits for what, libgomp does not: hence clang. OpenBLAS is not
+# built with it, and so neither its reads nor its writes are seen: it has but one thread here, and
+# the kernels give each call a block of its own. Warnings are those of gcc.
+RACED = ALLOCATOR= SCRIPTS= CC=clang WARNINGS=-Wno-pass-failed BUILD=$(BUILD)/race \
+        PROGRAM=$(BUILD)/race/ddpm OPTIMISE='-O1 -march=$(ARCH)' \
+        SANITIZE='-fsanitize=thread -fno-omit-frame-pointer'
+race: ## every unit test, and small runs of the program, under ThreadSanitizer
+	@scripts/setup.sh build test race
+	@OMP_NUM_THREADS=4 TSAN_OPTIONS=ignore_noninstrumented_modules=1 \
+	    TEST_TIMEOUT=$${TEST_TIMEOUT:-$(PATIENCE)} $(REMAKE) run-race $(RACED)
+
+run-race: run-tests
+	@DDPM=$(abspath $(PROGRAM)) tests/tools/commands.sh race
+
+# valgrind 3.19 knows no AVX-512.
+MEMCHECKED = BUILD=$(BUILD)/memcheck PROGRAM=$(BUILD)/memcheck/ddpm \
+             OPTIMISE='-O1 $(if $(filter x86_64,$(shell uname -m)),-march=x86-64-v3)'
+memcheck: ## small runs of the program under valgrind
+	@scripts/setup.sh build memcheck
+	@$(REMAKE) run-memcheck $(MEMCHECKED)
+
+run-memcheck: $(PROGRAM)
+	@DDPM=$(abspath $(PROGRAM)) tests/tools/commands.sh memcheck
+
 # With -O1 a line is still a line, and the tests take minutes.
 COVERED = BUILD=$(BUILD)/coverage PROGRAM=$(BUILD)/coverage/ddpm \
           OPTIMISE='-O1 -march=$(ARCH) --coverage' OPENMP_LD='$(OPENMP_LD) --coverage'
@@ -229,8 +253,9 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 FORCE:
-.PHONY: all setup demo test check coverage fuzz run-fuzz torture run-torture run-tests tests run \
-        lint run-lint analyse run-analyse format install uninstall clean bench help FORCE
+.PHONY: all setup demo test check race run-race memcheck run-memcheck coverage fuzz run-fuzz \
+        torture run-torture run-tests tests run lint run-lint analyse run-analyse format \
+        install uninstall clean bench help FORCE
 .SECONDARY:
 -include $(OBJECTS:.o=.d) $(BUILD)/main.d $(SUPPORT:.o=.d) $(TESTS:=.d) \
          $(patsubst tests/%.c,$(BUILD)/tests/%.d,$(wildcard tests/fuzz/*.c))

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Installs what is missing through the system's package manager:
 #
-#     scripts/setup.sh [build|test|lint|fuzz|analyse|demo]...      (build and test if none is given)
+#     scripts/setup.sh [build|test|lint|fuzz|analyse|race|memcheck|demo]...
+#
+# (build and test if none is given.)
 #
 # What is there is looked for itself, not asked of the package manager: where nothing is missing
 # this takes no time, no network and no rights. Exit code 1 if something is missing that cannot be
@@ -33,6 +35,10 @@ fuzz     libomp        libomp-dev              libomp-devel         openmp     -
 analyse  clang         clang                   clang                clang      llvm
 analyse  cppcheck      cppcheck                cppcheck             cppcheck   cppcheck
 analyse  libomp        libomp-dev              libomp-devel         openmp     libomp
+race     clang         clang                   clang                clang      -
+race     libtsan       libclang-rt-dev         compiler-rt          compiler-rt -
+race     libomp        libomp-dev              libomp-devel         openmp     -
+memcheck valgrind      valgrind                valgrind-devel       valgrind   -
 demo     fashion-mnist dataset-fashion-mnist   -                    -          -
 "
 
@@ -46,6 +52,8 @@ have() { # WHAT
         [ -e /opt/homebrew/include/stb/stb_image.h ] || [ -e /usr/local/include/stb/stb_image.h ] ;;
     libfuzzer) echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' |
         clang -fsanitize=fuzzer,address -x c - -o /dev/null 2>/dev/null ;;
+    libtsan) echo 'int main(void) { return 0; }' |
+        clang -fsanitize=thread -x c - -o /dev/null 2>/dev/null ;;
     libomp) printf '#include <omp.h>\nint main(void) { return 0; }\n' |
         clang -fopenmp -x c - -o /dev/null 2>/dev/null ;;
     fashion-mnist) [ -e "${DDPM_DATA:-data}/fashion-mnist/train-images-idx3-ubyte.gz" ] ||
@@ -138,10 +146,10 @@ required=() demo=""
 for group in "$@"; do
     case $group in
     demo) demo=yes ;;
-    build | test | lint | fuzz | analyse) required+=("$group") ;;
+    build | test | lint | fuzz | analyse | race | memcheck) required+=("$group") ;;
     *)
-        echo "setup: no group is named $group; there are build, test, lint, fuzz, analyse," \
-            "demo" >&2
+        echo "setup: no group is named $group; there are build, test, lint, fuzz, analyse, race," \
+            "memcheck and demo" >&2
         exit 2
         ;;
     esac

@@ -49,7 +49,7 @@ static inline bool fault_happened(void)
     return !faults.call;
 }
 
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__GLIBC__) && !SANITIZED
 enum { FAULTS = true };
 
 extern void *__libc_malloc(size_t size);

@@ -15,6 +15,17 @@
 
 #include "model/safetensors.h"
 
+/* Whether a sanitizer has its own memory and its own C library; clang says so in its own way. */
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) ||                               \
+    __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
 /* |actual - expected| <= bound; NaN on either side fails, and the line is named. */
 #define assert_close(actual, expected, bound)                                                      \
     test_assert_close((actual), (expected), (bound), #actual, __FILE__, __LINE__)

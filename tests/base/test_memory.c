@@ -78,10 +78,10 @@ static void an_arena_hands_out_all_it_has(void **state)
     arena_release(&arena);
 }
 
-/* The shadow of AddressSanitizer is larger than any limit. */
+/* The shadow of a sanitizer is larger than any limit. */
 static void a_limit_on_the_address_space_counts(void)
 {
-#ifndef __SANITIZE_ADDRESS__
+#if !SANITIZED
     struct rlimit before, space;
     size_t half = memory_limit() / 2;
     assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);

@@ -17,7 +17,7 @@
 static atomic_bool counting;
 static atomic_int allocations;
 
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
+#if defined(__GLIBC__) && !SANITIZED
 
 enum { COUNTED = true };
 
