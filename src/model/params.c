@@ -81,30 +81,44 @@ static size_t taps(const Param *param)
     return param->kind == PARAM_FILTER ? 9 : 1;
 }
 
+static bool is_transposed(const Param *param)
+{
+    return param->kind == PARAM_FILTER || param->kind == PARAM_MATRIX;
+}
+
+/* Outputs that are handled together: a cache line of memory's order, as many rows of the file's. */
+enum { TOGETHER = 16 };
+
 void param_from_file(float *memory, const float *file, const Param *param)
 {
-    if (param->kind == PARAM_VECTOR || param->kind == PARAM_TABLE) {
+    if (!is_transposed(param)) {
         memcpy(memory, file, param->count * sizeof *memory);
         return;
     }
     size_t out = (size_t)param->shape[0], in = (size_t)param->shape[1], k = taps(param);
-    for (size_t o = 0; o < out; o++)
+    for (size_t first = 0; first < out; first += TOGETHER) {
+        size_t end = out - first < TOGETHER ? out : first + TOGETHER;
         for (size_t i = 0; i < in; i++)
             for (size_t tap = 0; tap < k; tap++)
-                memory[(tap * in + i) * out + o] = file[(o * in + i) * k + tap];
+                for (size_t o = first; o < end; o++)
+                    memory[(tap * in + i) * out + o] = file[(o * in + i) * k + tap];
+    }
 }
 
 void param_to_file(float *file, const float *memory, const Param *param)
 {
-    if (param->kind == PARAM_VECTOR || param->kind == PARAM_TABLE) {
+    if (!is_transposed(param)) {
         memcpy(file, memory, param->count * sizeof *file);
         return;
     }
     size_t out = (size_t)param->shape[0], in = (size_t)param->shape[1], k = taps(param);
-    for (size_t o = 0; o < out; o++)
+    for (size_t first = 0; first < out; first += TOGETHER) {
+        size_t end = out - first < TOGETHER ? out : first + TOGETHER;
         for (size_t i = 0; i < in; i++)
             for (size_t tap = 0; tap < k; tap++)
-                file[(o * in + i) * k + tap] = memory[(tap * in + i) * out + o];
+                for (size_t o = first; o < end; o++)
+                    file[(o * in + i) * k + tap] = memory[(tap * in + i) * out + o];
+    }
 }
 
 /* FNV-1a, 64 bits. */

@@ -32,24 +32,33 @@ static void names_are_unique_and_found(void **state)
     unet_free(unet);
 }
 
+/* Every element at its place, of shapes that are and are not multiples of what is turned at once.
+ */
 static void the_order_of_files_and_memory_are_inverse(void **state)
 {
     (void)state;
-    Err err;
-    ModelConfig config = network_rgb16();
-    Unet *unet = unet_new(&config, true, &err);
-    const ParamTable *table = unet_params(unet);
-    const Param *p = params_find(table, "down_blocks.1.resnets.0.conv1.weight");
-    float *file = test_normals(p->count, 1), *memory = test_floats(p->count);
-    float *back = test_floats(p->count);
-    param_from_file(memory, file, p);
-    param_to_file(back, memory, p);
-    assert_memory_equal(back, file, p->count * sizeof *file);
-    /* output 5, input 3, row 2, column 1 */
-    size_t out = (size_t)p->shape[0], in = (size_t)p->shape[1];
-    assert_true(memory[((2 * 3 + 1) * in + 3) * out + 5] == file[((5 * in + 3) * 3 + 2) * 3 + 1]);
-    free(file), free(memory), free(back);
-    unet_free(unet);
+    static const int shapes[][2] = {{1, 1}, {3, 8}, {16, 5}, {17, 3}, {32, 16}, {45, 7}};
+    for (int k = 0; k < 12; k++) {
+        ParamTable table;
+        Err err;
+        size_t out = (size_t)shapes[k / 2][0], in = (size_t)shapes[k / 2][1], taps = k % 2 ? 9 : 1;
+        assert_true(params_init(&table, 1, &err));
+        params_add(&table, k % 2 ? PARAM_FILTER : PARAM_MATRIX, "x", "weight", (int)out, (int)in,
+                   1);
+        const Param *p = &table.list[0];
+        assert_int_equal(p->count, out * in * taps);
+        float *file = test_normals(p->count, 1), *memory = test_floats(p->count);
+        float *back = test_floats(p->count);
+        param_from_file(memory, file, p);
+        param_to_file(back, memory, p);
+        assert_memory_equal(back, file, p->count * sizeof *file);
+        for (size_t o = 0; o < out; o++)
+            for (size_t i = 0; i < in; i++)
+                for (size_t t = 0; t < taps; t++)
+                    assert_true(memory[(t * in + i) * out + o] == file[(o * in + i) * taps + t]);
+        free(file), free(memory), free(back);
+        params_release(&table);
+    }
 }
 
 static double variance(const float *x, size_t n)
