@@ -70,8 +70,11 @@ static bool open_checkpoint(Source *s, const char *folder, Err *err)
 {
     CheckpointInfo info;
     s->kind = SOURCE_CHECKPOINT;
-    if (!checkpoint_info(&info, folder, err) || !config_check(&info.config, err))
-        return err_as(err, ERR_DATA);
+    if (!checkpoint_info(&info, folder, err)) return err_as(err, ERR_DATA);
+    if (!config_check(&info.config, err)) {
+        err_as(err, ERR_DATA);
+        return err_prefix(err, "%s/ddpm.json", folder);
+    }
     s->config = info.config;
     s->step = info.step;
     s->updates = info.updates;

@@ -235,6 +235,13 @@ static void what_is_no_model_is_refused(void **state)
     /* which cannot work: refused before any memory is taken */
     put_text(&c, "odd/config.json", "{\"_class_name\": \"UNet2DModel\", \"sample_size\": 9}");
     assert_refused(&c, "odd", "9");
+    /* keys that are good one by one */
+    write_run(&c, "unfit", 5);
+    remove_in(&c, "unfit/checkpoints/step-00000005/checksums.json");
+    put_text(&c, "unfit/checkpoints/step-00000005/ddpm.json",
+             "{\"config\": {\"data\": {\"format\": \"shapes\"}, \"model\": {\"freq_shift\": 64}},"
+             " \"step\": 5, \"images\": 5, \"updates\": 5, \"bad_steps\": 0}");
+    assert_refused(&c, "unfit", "ddpm.json: model.base_channels = 128");
     free_case(&c);
 }
 
