@@ -31,6 +31,9 @@ bool dataset_choose(Dataset *out, const Dataset *from, const uint32_t *index, in
 /* Of the `n` images of dataset_spread those from `first` on, each `step`-th. */
 bool dataset_choose_spread(Dataset *out, const Dataset *from, int first, int step, int n, Err *err);
 
+/* What all images take. */
+size_t dataset_bytes(const Dataset *set);
+
 /* Where the images of image `index` begin. */
 uint8_t *dataset_image(const Dataset *set, int index);
 

@@ -12,6 +12,9 @@
 /* What the address translation of x86-64 and of arm64 knows as one large page. */
 enum { HUGE_PAGE = 2 << 20 };
 
+/* What is below is not looked at: the limits are files. */
+enum { LARGE = 64 << 20 };
+
 size_t memory_round(size_t bytes)
 {
     return (bytes + MEMORY_ALIGN - 1) / MEMORY_ALIGN * MEMORY_ALIGN;
@@ -82,6 +85,8 @@ void *memory_new(size_t count, size_t size, const char *what, Err *err)
         return NULL;
     }
     size_t bytes = memory_round(count * size + (count * size == 0));
+    /* The system would give it, and end the process once it is written to. */
+    if (bytes >= LARGE && !memory_check(bytes, what, "ask for less", err)) return NULL;
     void *block = allocate(bytes);
     if (!block) {
         memory_refused(bytes, what, err);

@@ -294,10 +294,10 @@ static void describe_evaluation(FILE *to, const Train *t)
 static bool describe(FILE *to, const Train *t, Err *err)
 {
     const Dataset *set = &t->sets.train;
-    size_t bytes, image = (size_t)set->height * (size_t)set->width * (size_t)set->channels;
+    size_t bytes;
     char images[DESCRIBE_NUMBER];
     if (!trainer_memory(&bytes, &t->config, err)) return false;
-    bytes += ((size_t)set->count + (size_t)t->sets.validation.count) * image;
+    bytes += dataset_bytes(set) + dataset_bytes(&t->sets.validation);
     fprintf(to, "%s: ", t->name);
     describe_network(to, trainer_unet(t->trainer));
     fprintf(to, "%s images of %dx%dx%d, batches of %d in micro-batches of %d, %.0f MiB of memory\n",

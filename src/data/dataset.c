@@ -27,6 +27,11 @@ void dataset_release(Dataset *set)
     *set = (Dataset){0};
 }
 
+size_t dataset_bytes(const Dataset *set)
+{
+    return (size_t)set->count * (size_t)set->height * (size_t)set->width * (size_t)set->channels;
+}
+
 uint8_t *dataset_image(const Dataset *set, int index)
 {
     size_t image = (size_t)set->height * (size_t)set->width * (size_t)set->channels;

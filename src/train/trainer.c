@@ -127,7 +127,7 @@ static bool prepare(Trainer *tr, const Dataset *set, Err *err)
     const ParamTable *table = unet_params(tr->unet);
     size_t bytes;
     if (!memory_of(&bytes, tr->unet, c, err) ||
-        !memory_check(bytes, "training",
+        !memory_check(bytes + dataset_bytes(set), "training",
                       "a smaller train.micro_batch or model.base_channels needs less", err))
         return false;
     if (!arena_init(&tr->arena, step_bytes(c, table), "gradients and a batch", err)) return false;

@@ -53,6 +53,15 @@ static void a_refusal_says_how_much_was_asked_for(void **state)
     assert_non_null(strstr(err.text, "x.npy: no memory for 1.8 MiB; "));
 }
 
+static void a_block_beyond_the_machine_is_refused(void **state)
+{
+    (void)state;
+    Err err;
+    assert_null(memory_new(memory_limit() + 1, 1, "the images", &err));
+    assert_int_equal(err.kind, ERR_FAILED);
+    assert_non_null(strstr(err.text, "the images: needs "));
+}
+
 static void sizes_are_rounded_up_to_lines(void **state)
 {
     (void)state;
@@ -114,6 +123,7 @@ int main(void)
         cmocka_unit_test(blocks_are_aligned_and_zero),
         cmocka_unit_test(too_much_is_refused_by_name),
         cmocka_unit_test(a_refusal_says_how_much_was_asked_for),
+        cmocka_unit_test(a_block_beyond_the_machine_is_refused),
         cmocka_unit_test(sizes_are_rounded_up_to_lines),
         cmocka_unit_test(an_arena_hands_out_all_it_has),
         cmocka_unit_test(what_there_is_not_is_refused_before_it_is_taken),
