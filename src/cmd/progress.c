@@ -144,10 +144,11 @@ void progress_init(Progress *p, const char *verb, const char *unit, long first, 
                    bool quiet)
 {
     const char *no_colour = getenv("NO_COLOR");
+    bool colour = !no_colour || !*no_colour; /* before the next getenv(), which may reuse it */
     *p = (Progress){
         .state = {.verb = verb, .unit = unit, .first = first, .done = first, .total = total},
         .style = style_of_stderr(quiet),
-        .colour = !no_colour || !*no_colour,
+        .colour = colour,
         .start = clock_seconds(),
         .last_done = -1,
     };
