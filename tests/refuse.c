@@ -1,5 +1,7 @@
 #include "refuse.h"
 
+#include "support.h"
+
 #include <errno.h>
 #include <stddef.h>
 #include <sys/wait.h>
@@ -61,6 +63,13 @@ bool test_refuse_seccomp(void)
 }
 
 #endif
+
+void test_need_walls(void)
+{
+#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+    skip();
+#endif
+}
 
 bool test_in_child(bool (*holds)(void))
 {

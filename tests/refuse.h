@@ -17,6 +17,9 @@ bool test_have_filter(void);
 /* As a system without seccomp. */
 bool test_refuse_seccomp(void);
 
+/* Skip a test of the walls around a child, which has none under ThreadSanitizer. */
+void test_need_walls(void);
+
 /* What it returns in a child of its own. */
 bool test_in_child(bool (*holds)(void));
 

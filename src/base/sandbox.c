@@ -33,7 +33,8 @@
 #include <sys/syscall.h>
 #endif
 
-/* valgrind calls the system on behalf of the child, and would be ended: without walls it works. */
+/* Valgrind and ThreadSanitizer call the system when they like, on behalf of the child, which would
+ * be ended: without walls it works. */
 #if defined(__has_include)
 #if __has_include(<valgrind/valgrind.h>)
 #include <valgrind/valgrind.h>
@@ -41,6 +42,14 @@
 #endif
 #ifndef RUNNING_ON_VALGRIND
 #define RUNNING_ON_VALGRIND 0
+#endif
+#ifndef __has_feature /* clang's way to say it */
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+#define IS_WATCHED 1
+#else
+#define IS_WATCHED RUNNING_ON_VALGRIND
 #endif
 
 #ifdef __GLIBC_PREREQ
@@ -120,7 +129,7 @@ static int put_up_filter(void)
 /* 0, or the errno. */
 static int put_up_walls(void)
 {
-    if (RUNNING_ON_VALGRIND || prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) == 0) return 0;
+    if (IS_WATCHED || prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) == 0) return 0;
     return put_up_filter();
 }
 

@@ -110,6 +110,7 @@ static void crashes_are_told(void **state)
 static void a_call_to_the_system_is_the_end(void **state)
 {
     (void)state;
+    test_need_walls();
     char *folder = test_temp_folder(), *path = test_path(folder, "made");
     SandboxEnd end = run(open_a_file, path);
     assert_int_equal(end.how, SANDBOX_CRASHED);
@@ -256,11 +257,17 @@ static bool has_less_time(void)
            is(sandbox_run(&box, go_on_for_ever, NULL, 99, SANDBOX_WALLS), SANDBOX_TIME_OVER, 0);
 }
 
+static void other_walls(void **state)
+{
+    (void)state;
+    test_need_walls();
+    assert_true(test_in_child(has_no_seccomp));
+    assert_true(test_in_child(has_a_filter));
+}
+
 static void other_systems(void **state)
 {
     (void)state;
-    assert_true(test_in_child(has_no_seccomp));
-    assert_true(test_in_child(has_a_filter));
     assert_true(test_in_child(has_no_process));
     assert_true(test_in_child(ignores_its_children));
     assert_true(test_in_child(has_little_memory));
@@ -278,6 +285,7 @@ int main(void)
         cmocka_unit_test(an_endless_loop_ends),
         cmocka_unit_test(no_child_has_the_box_of_another),
         cmocka_unit_test(too_large_a_box_is_an_error),
+        cmocka_unit_test(other_walls),
         cmocka_unit_test(other_systems),
         cmocka_unit_test(threads_run_their_own),
     };
