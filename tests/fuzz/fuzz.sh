@@ -24,12 +24,12 @@ export TMPDIR
 trap 'rm -rf "$TMPDIR"' EXIT
 export UBSAN_OPTIONS=print_stacktrace=1
 
-# More than a GiB at once, or two in all, is more than any input here can need; and so are ten
-# seconds.
+# More than a GiB at once, or two in all, is more than any input here can need. A minute is more
+# than a decoder of images may take (include/data/decode.h).
 fuzz() { # NAME
     local corpus=$build/corpus/$1
     mkdir -p "$corpus" "$build/findings" "$build/logs"
-    "$build/fuzzers/$1" -max_total_time="$limit" -timeout=10 -malloc_limit_mb=1024 \
+    "$build/fuzzers/$1" -max_total_time="$limit" -timeout=60 -malloc_limit_mb=1024 \
         -rss_limit_mb=2048 -print_final_stats=1 -dict="tests/fuzz/dictionaries/$1.dict" \
         -artifact_prefix="$build/findings/$1-" "$corpus" "tests/fuzz/corpus/$1" \
         >"$build/logs/$1" 2>&1
