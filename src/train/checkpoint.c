@@ -1,6 +1,7 @@
 #include "train/checkpoint.h"
 
 #include "base/gemm.h"
+#include "base/utf8.h"
 #include "model/diffusers.h"
 #include "model/weights.h"
 #include "train/checksums.h"
@@ -309,6 +310,7 @@ static bool read_info(CheckpointInfo *info, const Json *json, const char *path, 
     info->bad_steps = (int)(bad < 1000000 ? bad : 1000000);
     snprintf(info->blas_core, sizeof info->blas_core, "%s",
              core && json_type(core) == JSON_STRING ? json_string(core) : "");
+    utf8_make_plain(info->blas_core);
     return true;
 }
 

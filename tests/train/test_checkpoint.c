@@ -330,6 +330,20 @@ static void counters_that_cannot_be_are_refused(void **state)
     }
 }
 
+static void words_of_a_file_do_not_steer_the_terminal(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"config\": {}, \"step\": 1, \"images\": 1, \"updates\": 1, "
+                               "\"bad_steps\": 0, \"blas_core\": \"\\u001b[31mX\\n\"}";
+    char *folder = test_temp_folder();
+    CheckpointInfo info;
+    Err err;
+    test_put(folder, "ddpm.json", text, strlen(text));
+    if (!checkpoint_info(&info, folder, &err)) fail_msg("%s", err.text);
+    assert_string_equal(info.blas_core, "?[31mX?");
+    test_remove_folder(folder);
+}
+
 /* ---- runs that diverge ---- */
 
 typedef struct {
@@ -427,6 +441,7 @@ int main(void)
         cmocka_unit_test(a_latest_that_is_a_folder_becomes_a_link),
         cmocka_unit_test(a_file_cut_anywhere_is_an_error),
         cmocka_unit_test(counters_that_cannot_be_are_refused),
+        cmocka_unit_test(words_of_a_file_do_not_steer_the_terminal),
         cmocka_unit_test(training_counts_the_time_from_where_it_is_told),
         cmocka_unit_test(training_stops_after_bad_steps_in_a_row),
     };
