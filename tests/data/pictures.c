@@ -48,6 +48,46 @@ void pictures_mend_crc(uint8_t *chunk, size_t length)
     put_u32(chunk + 4 + length, zip_crc32(chunk, 4 + length));
 }
 
+/* What Adam7's passes hold: rows of a filter's number and 8 bytes a pixel. */
+static size_t interlaced_bytes(size_t side)
+{
+    static const size_t passes[7][4] = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4},
+                                        {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}};
+    size_t bytes = 0;
+    for (int i = 0; i < 7; i++) {
+        const size_t *p = passes[i]; /* the first column and row, the steps between them */
+        size_t columns = (side - p[0] + p[2] - 1) / p[2], rows = (side - p[1] + p[3] - 1) / p[3];
+        bytes += rows * (1 + 8 * columns);
+    }
+    return bytes;
+}
+
+static uint8_t *put_chunk(uint8_t *at, const char *type, const void *data, size_t length)
+{
+    put_u32(at, (uint32_t)length);
+    memcpy(at + 4, type, 4);
+    if (length > 0) memcpy(at + 8, data, length);
+    pictures_mend_crc(at + 4, length);
+    return at + 12 + length;
+}
+
+uint8_t *pictures_large(size_t *size, unsigned side)
+{
+    uint8_t header[13] = {[8] = 16, [9] = 6, [12] = 1};
+    size_t plain = interlaced_bytes(side), packed;
+    void *zeros = calloc(1, plain);
+    unsigned char *pixels = zeros ? zip_deflate(&packed, zeros, plain) : NULL;
+    uint8_t *file = pixels ? malloc(packed + 100) : NULL;
+    assert_non_null(file);
+    put_u32(header, side), put_u32(header + 4, side);
+    memcpy(file, "\x89PNG\r\n\x1a\n", 8);
+    uint8_t *end = put_chunk(file + 8, "IHDR", header, sizeof header);
+    end = put_chunk(end, "IDAT", pixels, packed);
+    *size = (size_t)(put_chunk(end, "IEND", NULL, 0) - file);
+    free(zeros), free(pixels);
+    return file;
+}
+
 void pictures_bomb(uint8_t bytes[PICTURES_BOMB])
 {
     memset(bytes, 0, PICTURES_BOMB);

@@ -23,6 +23,10 @@ void pictures_release(ImageFile *file);
 /* The CRC-32 behind a PNG chunk of `length` bytes made right; `chunk` is where its type begins. */
 void pictures_mend_crc(uint8_t *chunk, size_t length);
 
+/* The largest kind of PNG: of 16-bit colours, with alpha, interlaced; black, `side` by `side`. The
+ * caller frees it. */
+uint8_t *pictures_large(size_t *size, unsigned side);
+
 /* 71 bytes of a PNG of one pixel, whose pixels are to be 2^31 - 16 bytes. */
 enum { PICTURES_BOMB = 71 };
 void pictures_bomb(uint8_t bytes[PICTURES_BOMB]);

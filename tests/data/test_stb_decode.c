@@ -75,6 +75,23 @@ static void room_is_known_beforehand(void **state)
     assert_true(stb_decode_room(1, 1 << 24, 0) < (uint64_t)1 << 30);
 }
 
+/* Where the pixels are many, next to nothing is left of the room. */
+static void the_largest_kind_has_room(void **state)
+{
+    (void)state;
+    enum { SIDE = 512 };
+    ImageFile file = {.path = "large", .channels = 3};
+    uint8_t *bytes = pictures_large(&file.size, SIDE);
+    file.bytes = bytes;
+    size_t room = stb_decode_room(SIDE, SIDE, file.size);
+    void *arena = aligned_alloc(64, (room + 63) / 64 * 64);
+    assert_non_null(arena);
+    StbResult r = decode(arena, room, &file);
+    if (r.status != STB_DECODED) fail_msg("%s", r.reason);
+    assert_int_equal(r.width, SIDE);
+    free(arena), free(bytes);
+}
+
 /* Cut PNGs, where stb is not shown by their checksums that they are: errors or pixels, and the same
  * whatever was in the arena. */
 static void what_was_in_the_arena_makes_no_difference(void **state)
@@ -96,6 +113,30 @@ static void what_was_in_the_arena_makes_no_difference(void **state)
         pictures_release(&file);
     }
     assert_true(decoded < 10);
+    free(arena), free(other);
+}
+
+/* A progressive JPEG without its scans is decoded from what the memory for them holds. */
+static void pixels_that_are_left_out_are_none_of_before(void **state)
+{
+    (void)state;
+    uint8_t *arena = new_arena(0xEE), *other = new_arena(0);
+    for (int i = 0; i < PICTURES; i++) {
+        ImageFile file = pictures_read(i, 3);
+        uint8_t *bytes = (uint8_t *)(uintptr_t)file.bytes;
+        size_t scan = 2;
+        while (scan + 2 < file.size && memcmp(bytes + scan, "\xff\xda", 2) != 0) scan++;
+        if (strstr(file.path, "progressive.jpg")) {
+            memcpy(bytes + scan, "\xff\xd9", 2);
+            file.size = scan + 2;
+            StbResult a = decode(arena, ROOM, &file), b = decode(other, ROOM, &file);
+            assert_int_equal(a.status, STB_DECODED);
+            assert_memory_equal(&a, &b, sizeof a);
+            assert_memory_equal(arena + a.pixels, other + b.pixels,
+                                PICTURE_HEIGHT * PICTURE_WIDTH * 3);
+        }
+        pictures_release(&file);
+    }
     free(arena), free(other);
 }
 
@@ -151,7 +192,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_kinds_are_decoded),
         cmocka_unit_test(room_is_known_beforehand),
+        cmocka_unit_test(the_largest_kind_has_room),
         cmocka_unit_test(what_was_in_the_arena_makes_no_difference),
+        cmocka_unit_test(pixels_that_are_left_out_are_none_of_before),
         cmocka_unit_test(every_failure_has_its_reason),
         cmocka_unit_test(a_small_file_does_not_get_much_memory),
         cmocka_unit_test(what_is_no_image_is_told),
