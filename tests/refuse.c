@@ -21,17 +21,22 @@ static bool install(struct sock_filter *code, size_t length)
 }
 
 /* Arguments are 64 bits, and the low half comes first on all machines that this is tested on. */
-bool test_refuse_call(int call, int first, int reason)
+static bool answer_call(int call, int first, unsigned answer)
 {
     struct sock_filter code[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)call, 0, 3),
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)first, 0, first >= 0),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)reason),
+        BPF_STMT(BPF_RET | BPF_K, answer),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     return install(code, sizeof code / sizeof *code);
+}
+
+bool test_refuse_call(int call, int first, int reason)
+{
+    return answer_call(call, first, SECCOMP_RET_ERRNO | (unsigned)reason);
 }
 
 bool test_have_filter(void)
@@ -43,6 +48,11 @@ bool test_have_filter(void)
 bool test_refuse_seccomp(void)
 {
     return test_refuse_call(SYS_prctl, PR_SET_SECCOMP, EINVAL);
+}
+
+bool test_forbid_seccomp(void)
+{
+    return answer_call(SYS_prctl, PR_SET_SECCOMP, SECCOMP_RET_KILL_PROCESS);
 }
 
 #else
@@ -60,6 +70,11 @@ bool test_have_filter(void)
 bool test_refuse_seccomp(void)
 {
     return true; /* it has none */
+}
+
+bool test_forbid_seccomp(void)
+{
+    return false;
 }
 
 #endif

@@ -14,8 +14,9 @@ bool test_refuse_call(int call, int first, int reason);
 /* A filter that refuses nothing, as containers have one that refuses little. */
 bool test_have_filter(void);
 
-/* As a system without seccomp. */
+/* As a system without seccomp; or as one that ends who asks for it. */
 bool test_refuse_seccomp(void);
+bool test_forbid_seccomp(void);
 
 /* Skip a test of the walls around a child, which has none under ThreadSanitizer. */
 void test_need_walls(void);

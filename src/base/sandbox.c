@@ -66,6 +66,8 @@ typedef struct {
 } Front;
 enum { STARTED = -1, DONE = 0x600D };
 
+enum { NO_WALLS = SANDBOX_WALLS_IF_ANY + 1 };
+
 /* A memory map is made for one child, and no other is to have it. */
 static void inherit(const Sandbox *box, bool yes)
 {
@@ -197,14 +199,13 @@ static void set_limits(int seconds)
     sigprocmask(SIG_UNBLOCK, &time_over, NULL);
 }
 
-static void live(const Sandbox *box, SandboxWork *work, const void *input, int seconds,
-                 SandboxWalls walls)
+static void live(const Sandbox *box, SandboxWork *work, const void *input, int seconds, int walls)
 {
     Front *front = box->map;
     belong();
     close_files();
     set_limits(seconds);
-    int missing = put_up_walls();
+    int missing = walls == NO_WALLS ? 0 : put_up_walls();
     front->started = missing && walls == SANDBOX_WALLS ? missing : STARTED;
     if (front->started == STARTED) {
         work(box->shared, box->size, input);
@@ -226,8 +227,7 @@ static pid_t fork_alone(void)
 
 /* The child, with all signals blocked: the handlers are the parent's. One at a time, so that none
  * is made while another's memory is there to be inherited. */
-static pid_t start(const Sandbox *box, SandboxWork *work, const void *input, int seconds,
-                   SandboxWalls walls)
+static pid_t start(const Sandbox *box, SandboxWork *work, const void *input, int seconds, int walls)
 {
     sigset_t all, before;
     pid_t child;
@@ -256,11 +256,10 @@ static int wait_for_end(pid_t child)
     return ended == child && WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }
 
-SandboxEnd sandbox_run(const Sandbox *box, SandboxWork *work, const void *input, int seconds,
-                       SandboxWalls walls)
+static SandboxEnd run(const Sandbox *box, SandboxWork *work, const void *input, int seconds,
+                      int walls)
 {
     Front *front = box->map;
-    assert(seconds >= 1);
     front->started = front->done = 0;
     pid_t child = start(box, work, input, seconds, walls);
     if (child < 0) return (SandboxEnd){SANDBOX_FAILED, errno};
@@ -269,4 +268,27 @@ SandboxEnd sandbox_run(const Sandbox *box, SandboxWork *work, const void *input,
     if (signal == SIGXCPU) return (SandboxEnd){SANDBOX_TIME_OVER, 0};
     if (front->done == DONE) return (SandboxEnd){SANDBOX_DONE, 0};
     return (SandboxEnd){SANDBOX_CRASHED, signal};
+}
+
+static void do_nothing(void *shared, size_t size, const void *input)
+{
+    (void)shared, (void)size, (void)input;
+}
+
+/* Whether a filter around this process ends who asks for walls. Asked of a child that has seen no
+ * input: one that has could have made its end look so. */
+static bool walls_are_death(const Sandbox *box)
+{
+    SandboxEnd end = run(box, do_nothing, NULL, 1, SANDBOX_WALLS);
+    return end.how == SANDBOX_CRASHED && end.code == SIGSYS;
+}
+
+SandboxEnd sandbox_run(const Sandbox *box, SandboxWork *work, const void *input, int seconds,
+                       SandboxWalls walls)
+{
+    assert(seconds >= 1);
+    SandboxEnd end = run(box, work, input, seconds, (int)walls);
+    if (end.how != SANDBOX_CRASHED || end.code != SIGSYS || !walls_are_death(box)) return end;
+    if (walls == SANDBOX_WALLS) return (SandboxEnd){SANDBOX_MISSING, EPERM};
+    return run(box, work, input, seconds, NO_WALLS);
 }

@@ -32,8 +32,8 @@ bool utf8_is_control(unsigned code)
 {
     bool ascii = code < 0x20 || (code >= 0x7f && code < 0xa0);
     bool line = code == 0x2028 || code == 0x2029; /* ends of lines and of paragraphs */
-    bool direction = code == 0x61c || (code >= 0x202a && code <= 0x202e) ||
-                     (code >= 0x2066 && code <= 0x2069);
+    bool direction =
+        code == 0x61c || (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
     bool unseen = (code >= 0x200b && code <= 0x200f) || (code >= 0x2060 && code <= 0x2065) ||
                   code == 0xfeff || (code >= 0xfff9 && code <= 0xfffb) ||
                   (code >= 0xe0000 && code <= 0xe007f);

@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -215,6 +217,15 @@ static bool has_no_seccomp(void)
            run_once(go_on_for_ever, NULL, SANDBOX_WALLS_IF_ANY).how == SANDBOX_TIME_OVER;
 }
 
+static bool ends_who_asks_for_seccomp(void)
+{
+    int seven = 7;
+    return test_forbid_seccomp() &&
+           run_once(count_up, &seven, SANDBOX_WALLS).how == SANDBOX_MISSING &&
+           is(run_once(count_up, &seven, SANDBOX_WALLS_IF_ANY), SANDBOX_DONE, 0) &&
+           run_once(go_on_for_ever, NULL, SANDBOX_WALLS_IF_ANY).how == SANDBOX_TIME_OVER;
+}
+
 static bool has_a_filter(void)
 {
     int seven = 7;
@@ -257,11 +268,62 @@ static bool has_less_time(void)
            is(sandbox_run(&box, go_on_for_ever, NULL, 99, SANDBOX_WALLS), SANDBOX_TIME_OVER, 0);
 }
 
+/* ---- who belongs to whom ---- */
+
+/* Into memory that is not the box's, which nobody but the child sees before it ends. */
+static void say_and_go_on(void *shared, size_t size, const void *input)
+{
+    **(volatile int *const *)input = 1;
+    go_on_for_ever(shared, size, NULL);
+}
+
+static void end_parent(pid_t parent, const volatile int *child_runs)
+{
+    for (int i = 0; i < 60000 && !*child_runs; i++) usleep(1000);
+    kill(parent, SIGKILL);
+    waitpid(parent, NULL, 0);
+}
+
+/* The child is left to this process, which sees it end long before its time is over. */
+static bool child_ends_with_parent(void)
+{
+    int status = 0,
+        *said = mmap(NULL, sizeof *said, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (said == MAP_FAILED || prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) return false;
+    pid_t parent = fork();
+    if (parent == 0) _exit(run_once(say_and_go_on, &said, SANDBOX_WALLS).how);
+    end_parent(parent, said);
+    return waitpid(-1, &status, 0) > 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+}
+
+static void tell_dumpable(void *shared, size_t size, const void *input)
+{
+    (void)size, (void)input;
+    *(int *)shared = prctl(PR_GET_DUMPABLE);
+}
+
+/* Asked without walls: with them it could not be. */
+static bool child_leaves_no_dump(void)
+{
+    Sandbox box = open_box();
+    bool alone = test_refuse_seccomp() && prctl(PR_GET_DUMPABLE) == 1;
+    SandboxEnd end = sandbox_run(&box, tell_dumpable, NULL, 1, SANDBOX_WALLS_IF_ANY);
+    return alone && is(end, SANDBOX_DONE, 0) && *(int *)box.shared == 0;
+}
+
+static void a_child_belongs_to_its_parent(void **state)
+{
+    (void)state;
+    assert_true(test_in_child(child_ends_with_parent));
+    assert_true(test_in_child(child_leaves_no_dump));
+}
+
 static void other_walls(void **state)
 {
     (void)state;
     test_need_walls();
     assert_true(test_in_child(has_no_seccomp));
+    assert_true(test_in_child(ends_who_asks_for_seccomp));
     assert_true(test_in_child(has_a_filter));
 }
 
@@ -285,6 +347,7 @@ int main(void)
         cmocka_unit_test(an_endless_loop_ends),
         cmocka_unit_test(no_child_has_the_box_of_another),
         cmocka_unit_test(too_large_a_box_is_an_error),
+        cmocka_unit_test(a_child_belongs_to_its_parent),
         cmocka_unit_test(other_walls),
         cmocka_unit_test(other_systems),
         cmocka_unit_test(threads_run_their_own),
