@@ -17,8 +17,9 @@
 bool checksums_write(const char *folder, const char *const *names, int count, Err *err);
 
 /* Whether the file is as the checksums.json beside it says, or that above it for one in a folder
- * unet or scheduler; true where there is none. ERR_DATA names the file, how it differs and the
- * remedy; a file that is not there but listed, or there and not listed, is such an error too. */
+ * unet or scheduler, however that folder is spelt (train/part.h); true where there is none.
+ * ERR_DATA names the file, how it differs and the remedy; a file that is not there but listed, or
+ * there and not listed, is such an error too. */
 bool checksums_check(const char *path, Err *err);
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/zip.h"
+#include "train/part.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -49,18 +50,16 @@ typedef struct {
     char list[FILE_PATH], name[FILE_PATH];
 } Listed;
 
+/* The list beside the file is its own, even in a folder that is called unet. */
 static bool find_list(Listed *file, const char *path, Err *err)
 {
     char folder[FILE_PATH], above[FILE_PATH];
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *part;
     file->path = path;
     file_parent(folder, path);
-    file_parent(above, folder);
-    slash = strrchr(folder, '/');
-    const char *part = slash ? slash + 1 : folder;
-    if (strcmp(part, "unet") != 0 && strcmp(part, "scheduler") != 0)
-        return file_path(file->name, err, "%s", name) &&
-               file_path(file->list, err, "%s/" CHECKSUMS_FILE, folder);
+    if (!file_path(file->list, err, "%s/" CHECKSUMS_FILE, folder)) return false;
+    if (file_exists(file->list) || !part_find(above, &part, folder, CHECKSUMS_FILE))
+        return file_path(file->name, err, "%s", name);
     return file_path(file->name, err, "%s/%s", part, name) &&
            file_path(file->list, err, "%s/" CHECKSUMS_FILE, above);
 }

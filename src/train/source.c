@@ -6,6 +6,7 @@
 #include "train/checkpoint.h"
 #include "train/checksums.h"
 #include "train/ema.h"
+#include "train/part.h"
 #include "train/scheduler.h"
 
 #include <inttypes.h>
@@ -88,13 +89,6 @@ static bool open_checkpoint(Source *s, const char *folder, Err *err)
 
 enum { MOST_TRIES = 1000 };
 
-static bool same_folder(const char *a, const char *b)
-{
-    struct stat first, second;
-    return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
-           first.st_ino == second.st_ino;
-}
-
 /* The folder that `latest` names, by its own name, so that messages say the step. */
 static bool open_named(Source *s, const char *run, Err *err)
 {
@@ -105,7 +99,7 @@ static bool open_named(Source *s, const char *run, Err *err)
     if (!open_checkpoint(s, latest, err) ||
         !file_path(folder, err, "%s/checkpoints/step-%08" PRIu64, run, s->step))
         return false;
-    return !same_folder(folder, latest) || open_checkpoint(s, folder, err);
+    return !part_same_folder(folder, latest) || open_checkpoint(s, folder, err);
 }
 
 /* Times of files are coarse, and numbers of files are used again: both tell links apart. */
@@ -185,6 +179,14 @@ static bool read_scheduler(Source *s, const char *folder, Err *err)
     return ok;
 }
 
+/* What a checkpoint has lost its ddpm.json from is no mere pipeline: its sampler would be lost too.
+ * A pipeline that was made of one has no list that names the file. */
+static bool check_no_info(const char *folder, Err *err)
+{
+    char path[FILE_PATH];
+    return file_path(path, err, "%s/ddpm.json", folder) && checksums_check(path, err);
+}
+
 /* A pipeline with more to it than a network and a chain (a decoder of latents, a text encoder)
  * means something else by the network's output. */
 static bool check_index(const char *path, Err *err)
@@ -258,13 +260,12 @@ bool source_is_run(const char *folder)
 
 void source_folder_of(char folder[FILE_PATH], const char *file)
 {
-    char above[FILE_PATH];
+    char whole[FILE_PATH];
+    const char *part;
     file_parent(folder, file);
-    file_parent(above, folder);
-    const char *slash = strrchr(folder, '/'), *name = slash ? slash + 1 : folder;
-    bool part = strcmp(name, "unet") == 0 || strcmp(name, "scheduler") == 0;
-    if (part && (checkpoint_is(above) || has_file(above, "model_index.json")))
-        memcpy(folder, above, sizeof above);
+    if (part_find(whole, &part, folder, "ddpm.json") ||
+        part_find(whole, &part, folder, "model_index.json"))
+        memcpy(folder, whole, sizeof whole);
 }
 
 static bool not_a_folder(const char *path, Err *err)
@@ -304,7 +305,9 @@ static bool open_folder(Source *s, const char *path, Err *err)
         return false;
     if (checkpoint_is(path)) return open_checkpoint(s, path, err);
     if (checkpoint_exists(path)) return open_latest(s, path, err);
-    if (file_exists(index)) return check_index(index, err) && open_diffusers(s, path, unet, err);
+    if (file_exists(index))
+        return check_no_info(path, err) && check_index(index, err) &&
+               open_diffusers(s, path, unet, err);
     if (!has_class(&alone, flat, "UNet2DModel", err)) return false;
     return alone ? open_diffusers(s, path, path, err) : not_a_model(path, err);
 }

@@ -81,6 +81,80 @@ static void any_change_is_told_with_the_file(void **state)
     test_remove_folder(folder);
 }
 
+static void link_in(const char *folder, const char *target, const char *name)
+{
+    char *path = test_path(folder, name);
+    assert_int_equal(symlink(target, path), 0);
+    free(path);
+}
+
+/* Names that do not end in unet/FILE, of a file that the list has. */
+static void a_part_by_any_name_is_checked(void **state)
+{
+    (void)state;
+    static const char *const spellings[] = {
+        "unet/w.bin",
+        "unet/./w.bin",
+        "unet/.//w.bin",
+        "unet/../unet/./w.bin",
+        "link/w.bin",
+        "unet/in/../w.bin",
+        "link/./w.bin",
+        "other/link/w.bin",
+        "./unet/w.bin",
+        "other/unet/w.bin",
+        "scheduler/../unet/w.bin",
+    };
+    char *folder = new_folder();
+    test_put(folder, "unet/in/x", "", 0);
+    test_put(folder, "other/x", "", 0);
+    link_in(folder, "unet", "link");
+    link_in(folder, "../unet", "other/link");
+    link_in(folder, "../unet", "other/unet");
+    for (size_t i = 0; i < sizeof spellings / sizeof *spellings; i++)
+        assert_good(folder, spellings[i]);
+    test_put(folder, "unet/w.bin", "unet/v.bin", 10);
+    for (size_t i = 0; i < sizeof spellings / sizeof *spellings; i++)
+        assert_bad(folder, spellings[i], "w.bin: damaged: its CRC-32");
+    char *part = test_path(folder, "unet"), before[4096];
+    assert_non_null(getcwd(before, sizeof before));
+    assert_int_equal(chdir(part), 0);
+    Err err[3];
+    bool good[] = {checksums_check("w.bin", &err[0]), checksums_check("./w.bin", &err[1]),
+                   checksums_check("../unet/w.bin", &err[2])};
+    assert_int_equal(chdir(before), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_false(good[i]);
+        assert_non_null(strstr(err[i].text, "damaged: its CRC-32"));
+    }
+    free(part);
+    test_remove_folder(folder);
+}
+
+/* The folder itself is called unet, or a link of that name is the part. */
+static void the_list_beside_a_file_or_a_link_is_its_own(void **state)
+{
+    (void)state;
+    char *folder = test_temp_folder(), *unet = test_path(folder, "unet");
+    Err err;
+    for (int i = 0; i < 3; i++) test_put(unet, NAMES[i], NAMES[i], strlen(NAMES[i]));
+    if (!checksums_write(unet, NAMES, 3, &err)) fail_msg("%s", err.text);
+    assert_good(folder, "unet/a.json");
+    test_put(folder, "unet/a.json", "b.json", 6);
+    assert_bad(folder, "unet/a.json", "a.json: damaged: its CRC-32");
+    free(unet);
+    test_remove_folder(folder);
+    folder = new_folder();
+    char *part = test_path(folder, "unet"), *away = test_path(folder, "elsewhere");
+    assert_int_equal(rename(part, away), 0);
+    link_in(folder, "elsewhere", "unet");
+    assert_good(folder, "unet/w.bin");
+    test_put(folder, "elsewhere/w.bin", "unet/v.bin", 10);
+    assert_bad(folder, "unet/w.bin", "w.bin: damaged: its CRC-32");
+    free(part), free(away);
+    test_remove_folder(folder);
+}
+
 static void files_that_come_and_go_are_told_of(void **state)
 {
     (void)state;
@@ -160,6 +234,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_written_is_good),
         cmocka_unit_test(any_change_is_told_with_the_file),
+        cmocka_unit_test(a_part_by_any_name_is_checked),
+        cmocka_unit_test(the_list_beside_a_file_or_a_link_is_its_own),
         cmocka_unit_test(files_that_come_and_go_are_told_of),
         cmocka_unit_test(without_a_list_everything_is_good),
         cmocka_unit_test(a_list_that_is_damaged_is_told_of),

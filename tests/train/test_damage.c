@@ -9,6 +9,7 @@
 #include "data/dataset_open.h"
 #include "data/image.h"
 #include "train/checkpoint.h"
+#include "train/checksums.h"
 #include "train/classifier.h"
 #include "train/source.h"
 
@@ -105,7 +106,14 @@ static char *make_unsummed_run(void)
 static char *make_pipeline(void)
 {
     char *folder = make_run();
+    static const char *const files[] = {"model_index.json", "unet/config.json",
+                                        "unet/diffusion_pytorch_model.safetensors",
+                                        "scheduler/scheduler_config.json"};
+    char *path = test_path(folder, CHECKPOINT);
+    Err err;
     remove_from(folder, CHECKPOINT "/ddpm.json");
+    if (!checksums_write(path, files, 4, &err)) fail_msg("%s", err.text);
+    free(path);
     return folder;
 }
 
@@ -160,12 +168,12 @@ static bool load_training(Loaded *loaded, const char *folder, Err *err)
     return ok;
 }
 
-/* As `ddpm sample` does. */
-static bool load_model(Loaded *loaded, const char *folder, Err *err)
+/* As `ddpm sample` does of the folder/`name`. */
+static bool load_named(Loaded *loaded, const char *folder, const char *name, Err *err)
 {
     char path[FILE_PATH];
     Source source;
-    if (!file_path(path, err, "%s/" CHECKPOINT, folder) || !source_open(&source, path, err))
+    if (!file_path(path, err, "%s/%s", folder, name) || !source_open(&source, path, err))
         return false;
     Unet *unet = unet_new(&source.config.model, false, err);
     float *weights = unet ? test_floats(unet_params(unet)->floats) : NULL;
@@ -179,6 +187,17 @@ static bool load_model(Loaded *loaded, const char *folder, Err *err)
     free(weights);
     unet_free(unet);
     return ok;
+}
+
+static bool load_model(Loaded *loaded, const char *folder, Err *err)
+{
+    return load_named(loaded, folder, CHECKPOINT, err);
+}
+
+/* The network alone, by a name that does not say that it is a part. */
+static bool load_part(Loaded *loaded, const char *folder, Err *err)
+{
+    return load_named(loaded, folder, CHECKPOINT "/unet/.", err);
 }
 
 static size_t safetensors_header(const unsigned char *bytes)
@@ -405,6 +424,8 @@ static const DamageCase CASES[] = {
     {"resume-checksums", make_run, CHECKPOINT "/checksums.json", load_training, DAMAGE_TOLD, NULL},
     {"model-info", make_run, CHECKPOINT "/ddpm.json", load_model, DAMAGE_TOLD, NULL},
     {"model-weights", make_run, WEIGHTS, load_model, DAMAGE_TOLD, NULL},
+    {"part-network", make_run, CHECKPOINT "/unet/config.json", load_part, DAMAGE_TOLD, NULL},
+    {"part-weights", make_run, WEIGHTS, load_part, DAMAGE_TOLD, NULL},
     {"pipeline-index", make_pipeline, CHECKPOINT "/model_index.json", load_model, DAMAGE_TOLD,
      NULL},
     {"pipeline-network", make_pipeline, CHECKPOINT "/unet/config.json", load_model, DAMAGE_TOLD,

@@ -1,6 +1,7 @@
 #include "base/parallel.h"
 #include "model/network.h"
 #include "train/checkpoint.h"
+#include "train/checksums.h"
 #include "train/source.h"
 
 #include <fcntl.h>
@@ -171,6 +172,18 @@ static void assert_refused(const Case *c, const char *name, const char *words)
     free(path);
 }
 
+/* As if it had never been a checkpoint. */
+static void list_pipeline(const Case *c, const char *name)
+{
+    static const char *const files[] = {"model_index.json", "unet/config.json",
+                                        "unet/diffusion_pytorch_model.safetensors",
+                                        "scheduler/scheduler_config.json"};
+    char *path = test_path(c->folder, name);
+    Err err;
+    if (!checksums_write(path, files, 4, &err)) fail_msg("%s", err.text);
+    free(path);
+}
+
 static void without_our_own_files_it_is_a_pipeline(void **state)
 {
     (void)state;
@@ -179,7 +192,9 @@ static void without_our_own_files_it_is_a_pipeline(void **state)
     write_run(&c, "run", 5);
     move_in(&c, "run/checkpoints/step-00000005", "pipeline");
     remove_in(&c, "pipeline/ddpm.json");
+    assert_refused(&c, "pipeline", "ddpm.json: missing, though ");
     remove_in(&c, "pipeline/training.safetensors");
+    list_pipeline(&c, "pipeline");
     Source s = open_in(&c, "pipeline");
     assert_int_equal(s.kind, SOURCE_DIFFUSERS);
     assert_int_equal(s.config.diffusion.timesteps, 77);
