@@ -40,6 +40,7 @@
 
 typedef struct {
     FileLog log;
+    Err damage;     /* what metrics_open found to be damaged; an empty text: nothing */
     int steps, bad; /* since the last line; those that were not applied */
     double loss, grad_norm;
     double quarter_loss[LOSS_QUARTERS];
@@ -48,7 +49,9 @@ typedef struct {
 } Metrics;
 
 /* Open <folder>/metrics.jsonl for a run that is at `step`: lines beyond it, and a last line that a
- * crash cut, are dropped, so that the curve does not double back. */
+ * crash cut, are dropped, so that the curve does not double back. A line among the others that is
+ * no object with a step, as a flipped bit leaves it, stays; metrics->damage then names file and
+ * line. Who reads the file skips such lines. */
 bool metrics_open(Metrics *metrics, const char *folder, uint64_t step, double now, Err *err);
 void metrics_close(Metrics *metrics);
 

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "train/ema.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,58 +11,124 @@
 
 enum { MAX_BYTES = 1 << 30 };
 
+/* ---- the lines of before ---- */
+
+typedef enum { LINE_EARLIER, LINE_LATER, LINE_UNREADABLE } LineKind;
+
 /* False with an error only where there was no memory to look. */
-static bool is_kept(bool *kept, const char *line, size_t length, uint64_t step, Err *err)
+static bool line_kind(LineKind *kind, const char *line, size_t length, uint64_t step, Err *err)
 {
     Json *json;
     uint64_t at;
-    *kept = false;
+    *kind = LINE_UNREADABLE;
     if (!json_parse(&json, line, length, "metrics.jsonl", err)) return err->kind != ERR_FAILED;
     const Json *value = json_type(json) == JSON_OBJECT ? json_get(json, "step") : NULL;
-    *kept = value && json_type(value) == JSON_NUMBER && json_whole(&at, value, (uint64_t)1 << 53) &&
-            at <= step;
+    if (value && json_type(value) == JSON_NUMBER && json_whole(&at, value, (uint64_t)1 << 53))
+        *kind = at <= step ? LINE_EARLIER : LINE_LATER;
     json_free(json);
     return true;
 }
 
-/* Lines are in the order of their steps: the kept ones are the beginning of the file. */
-static bool find_kept(size_t *bytes, const char *text, size_t size, uint64_t step, Err *err)
+/* The lines of a file, each with its newline; what is behind the last newline was torn. */
+typedef struct {
+    char *text; /* the kept ones are moved to its beginning */
+    size_t size, kept;
+    size_t earlier; /* where the last line of an earlier step ends */
+    int unreadable, dropped;
+    uint64_t first_unreadable, first_dropped; /* counted from 1 */
+} Lines;
+
+static size_t line_end(const Lines *lines, size_t start)
 {
-    bool kept = true;
-    *bytes = 0;
-    while (*bytes < size && kept) {
-        const char *line = text + *bytes, *end = memchr(line, '\n', size - *bytes);
-        if (!end) break;
-        if (!is_kept(&kept, line, (size_t)(end - line), step, err)) return false;
-        if (kept) *bytes += (size_t)(end - line) + 1;
+    const char *end =
+        start < lines->size ? memchr(lines->text + start, '\n', lines->size - start) : NULL;
+    return end ? (size_t)(end - lines->text) + 1 : 0;
+}
+
+static bool find_earlier(Lines *lines, uint64_t step, Err *err)
+{
+    LineKind kind;
+    for (size_t at = 0, end; (end = line_end(lines, at)) > 0; at = end) {
+        if (!line_kind(&kind, lines->text + at, end - 1 - at, step, err)) return false;
+        if (kind == LINE_EARLIER) lines->earlier = end;
     }
     return true;
 }
 
-static bool drop_later_lines(const char *path, uint64_t step, Err *err)
+static void count(int *lines, uint64_t *first, uint64_t number)
+{
+    if ((*lines)++ == 0) *first = number;
+}
+
+/* A damaged digit can make a step later or earlier: no line but the damaged one may be lost by it.
+ * So lines go one by one, and the end of those to keep is known before the first of them goes. */
+static bool drop_later(Lines *lines, uint64_t step, Err *err)
+{
+    uint64_t number = 1;
+    for (size_t at = 0, end; (end = line_end(lines, at)) > 0; at = end, number++) {
+        LineKind kind;
+        if (!line_kind(&kind, lines->text + at, end - 1 - at, step, err)) return false;
+        if (kind == LINE_LATER && at >= lines->earlier) break;
+        if (kind == LINE_LATER) {
+            count(&lines->dropped, &lines->first_dropped, number);
+            continue;
+        }
+        if (kind == LINE_UNREADABLE) count(&lines->unreadable, &lines->first_unreadable, number);
+        memmove(lines->text + lines->kept, lines->text + at, end - at);
+        lines->kept += end - at;
+    }
+    return true;
+}
+
+enum { SOME_LINES = 128 };
+
+/* "; line 7 and 2 more WHAT", or nothing. */
+static const char *some_lines(char out[SOME_LINES], int count, uint64_t first, const char *what)
+{
+    char others[32] = "";
+    if (count > 1) snprintf(others, sizeof others, " and %d more", count - 1);
+    out[0] = '\0';
+    if (count > 0) snprintf(out, SOME_LINES, "; line %" PRIu64 "%s %s", first, others, what);
+    return out;
+}
+
+static void note_damage(Metrics *m, const char *path, const Lines *lines)
+{
+    char stay[SOME_LINES], go[SOME_LINES];
+    if (lines->unreadable + lines->dropped == 0) return;
+    some_lines(stay, lines->unreadable, lines->first_unreadable,
+               "(no object with a step) left as it is");
+    some_lines(go, lines->dropped, lines->first_dropped,
+               "(of a later step than lines behind it) dropped");
+    err_set(&m->damage, ERR_DATA, "%s: damaged%s%s", path, stay, go);
+}
+
+static bool drop_later_lines(Metrics *m, const char *path, uint64_t step, Err *err)
 {
     unsigned char *text;
-    size_t size, kept;
+    Lines lines = {0};
     if (!file_exists(path)) return true;
-    if (!file_read(&text, &size, path, MAX_BYTES, err)) return false;
-    bool ok = find_kept(&kept, (const char *)text, size, step, err) &&
-              (kept == size || file_write_whole(path, text, kept, err));
+    if (!file_read(&text, &lines.size, path, MAX_BYTES, err)) return false;
+    size_t size = lines.size;
+    lines.text = (char *)text;
+    bool ok = find_earlier(&lines, step, err) && drop_later(&lines, step, err) &&
+              (lines.kept == size || file_write_whole(path, text, lines.kept, err));
+    if (ok) note_damage(m, path, &lines);
     free(text);
     return ok;
 }
 
 static void restart(Metrics *m, double now)
 {
-    FileLog log = m->log;
-    *m = (Metrics){.log = log, .start = now};
+    *m = (Metrics){.log = m->log, .damage = m->damage, .start = now};
 }
 
 bool metrics_open(Metrics *m, const char *folder, uint64_t step, double now, Err *err)
 {
     char path[FILE_PATH];
-    m->log.descriptor = -1;
-    if (!file_path(path, err, "%s/metrics.jsonl", folder) || !drop_later_lines(path, step, err) ||
-        !file_log_open(&m->log, path, err))
+    *m = (Metrics){.log = {.descriptor = -1}};
+    if (!file_path(path, err, "%s/metrics.jsonl", folder) ||
+        !drop_later_lines(m, path, step, err) || !file_log_open(&m->log, path, err))
         return false;
     restart(m, now);
     return true;

@@ -403,6 +403,13 @@ static bool came_to_nothing(const Run *r, const Err *err)
     return !r->lost && !r->ever_saved && (r->replaces || err->kind != ERR_DIVERGED);
 }
 
+static bool open_metrics(Run *r, Err *err)
+{
+    if (!metrics_open(&r->metrics, r->folder, r->state->step, clock_seconds(), err)) return false;
+    if (r->metrics.damage.text[0]) warn(r, &r->metrics.damage);
+    return true;
+}
+
 bool run_train(RunEnd *end, Trainer *trainer, const Config *config, const char *folder,
                RunOptions options, const RunObserver *observer, Err *err)
 {
@@ -422,9 +429,7 @@ bool run_train(RunEnd *end, Trainer *trainer, const Config *config, const char *
     bool ready = (config->train.sample_every == 0 || prepare_grids(&r, err)) &&
                  prepare_evaluation(&r, options.validation, err) &&
                  (!r.replaces || run_set_aside(folder, err));
-    bool ok = ready && write_config(&r, err) &&
-              metrics_open(&r.metrics, folder, r.state->step, clock_seconds(), err) &&
-              loop(&r, end, err);
+    bool ok = ready && write_config(&r, err) && open_metrics(&r, err) && loop(&r, end, err);
     metrics_close(&r.metrics);
     generator_release(&r.generator);
     if (r.evaluates) evaluation_release(&r.evaluation);

@@ -32,14 +32,23 @@ static void assert_text(const char *folder, const char *expected)
     free(text);
 }
 
-/* Open for a run that is at `step`, add `line` unless NULL, close. */
-static void reopen(const char *folder, uint64_t step, const char *line)
+/* Open for a run that is at `step`, add `line` unless NULL, close. `words` are said of damage,
+ * NULL: nothing is. */
+static void reopen_damaged(const char *folder, uint64_t step, const char *line, const char *words)
 {
     Metrics m;
     Err err;
+    memset(&m, 0x5a, sizeof m);
     if (!metrics_open(&m, folder, step, 0, &err)) fail_msg("%s", err.text);
     if (line) assert_true(file_log_line(&m.log, line, &err));
     metrics_close(&m);
+    if (words ? !strstr(m.damage.text, words) || !strstr(m.damage.text, folder) : m.damage.text[0])
+        fail_msg("said of %s: %s", words ? words : "nothing", m.damage.text);
+}
+
+static void reopen(const char *folder, uint64_t step, const char *line)
+{
+    reopen_damaged(folder, step, line, NULL);
 }
 
 static void a_line_has_the_means(void **state)
@@ -153,13 +162,10 @@ static void a_resumed_run_drops_what_comes_after_it(void **state)
     test_remove_folder(folder);
 }
 
-/* What a crash may leave at the end, or a hand in the middle. */
 static void a_torn_line_is_dropped(void **state)
 {
     (void)state;
-    const char *const tails[] = {
-        "{\"step\":11",        "{\"step\":11}",   "{}\n", "[11]\n", "\n", "{\"step\":-1}\n",
-        "{\"step\":\"11\"}\n", "{\"step\":1.5}\n"};
+    const char *const tails[] = {"{\"step\":11", "{\"step\":11}", "x", ""};
     for (size_t i = 0; i < sizeof tails / sizeof *tails; i++) {
         char *folder = test_temp_folder(), text[128];
         snprintf(text, sizeof text, "{\"step\":10}\n%s", tails[i]);
@@ -168,6 +174,53 @@ static void a_torn_line_is_dropped(void **state)
         assert_text(folder, "{\"step\":10}\n{\"step\":12}\n");
         test_remove_folder(folder);
     }
+}
+
+/* What is damaged costs no other line, and is told of. */
+static void a_damaged_line_stays_and_the_others_with_it(void **state)
+{
+    (void)state;
+    const char *const lines[] = {"{\"step\":11\x7f",
+                                 "{}",
+                                 "[11]",
+                                 "",
+                                 "garbage",
+                                 "{\"step\":-1}",
+                                 "{\"step\":\"11\"}",
+                                 "{\"step\":1.5}",
+                                 "{\"step\":11}{\"step\":12}"};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        char *folder = test_temp_folder(), text[128], kept[128];
+        snprintf(text, sizeof text, "{\"step\":10}\n%s\n{\"step\":20}\n{\"step\":30}\n{\"st",
+                 lines[i]);
+        snprintf(kept, sizeof kept, "{\"step\":10}\n%s\n{\"step\":20}\n{\"step\":21}\n", lines[i]);
+        test_put(folder, "metrics.jsonl", text, strlen(text));
+        reopen_damaged(folder, 20, "{\"step\":21}",
+                       "/metrics.jsonl: damaged; line 2 (no object with a step) left as it is");
+        assert_text(folder, kept);
+        /* at the end too, where it was whole once */
+        snprintf(text, sizeof text, "{\"step\":10}\n%s\n%s\n", lines[i], lines[i]);
+        test_put(folder, "metrics.jsonl", text, strlen(text));
+        reopen_damaged(folder, 20, NULL, "; line 2 and 1 more (no object");
+        assert_text(folder, text);
+        test_remove_folder(folder);
+    }
+}
+
+/* A digit that became another: one line at most is not where it belongs. */
+static void a_damaged_step_costs_its_own_line_alone(void **state)
+{
+    (void)state;
+    char *folder = test_temp_folder();
+    const char *later = "{\"step\":10}\nx\n{\"step\":90}\n{\"step\":20}\n{\"step\":30}\n";
+    test_put(folder, "metrics.jsonl", later, strlen(later));
+    reopen_damaged(folder, 20, NULL, "line 3 (of a later step than lines behind it) dropped");
+    assert_text(folder, "{\"step\":10}\nx\n{\"step\":20}\n");
+    const char *earlier = "{\"step\":10}\n{\"step\":20}\n{\"step\":30}\n{\"step\":14}\n";
+    test_put(folder, "metrics.jsonl", earlier, strlen(earlier));
+    reopen_damaged(folder, 20, NULL, "line 3 (of");
+    assert_text(folder, "{\"step\":10}\n{\"step\":20}\n{\"step\":14}\n");
+    test_remove_folder(folder);
 }
 
 static void a_folder_that_is_not_there_is_an_error(void **state)
@@ -191,6 +244,8 @@ int main(void)
         cmocka_unit_test(a_line_for_each_evaluation),
         cmocka_unit_test(a_resumed_run_drops_what_comes_after_it),
         cmocka_unit_test(a_torn_line_is_dropped),
+        cmocka_unit_test(a_damaged_line_stays_and_the_others_with_it),
+        cmocka_unit_test(a_damaged_step_costs_its_own_line_alone),
         cmocka_unit_test(a_folder_that_is_not_there_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
