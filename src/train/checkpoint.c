@@ -229,8 +229,8 @@ bool checkpoint_write(char path[FILE_PATH], const char *run, const Config *confi
     char checkpoints[FILE_PATH], temporary[FILE_PATH], final[FILE_PATH], name[64];
     if (!train_state_finite(state, table))
         return err_set(err, ERR_DIVERGED,
-                       "step %" PRIu64 ": the weights are not finite, and are not written; resume "
-                       "from the last checkpoint with a smaller train.learning_rate",
+                       "step %" PRIu64 ": the weights are not finite, and are not written; take a "
+                       "smaller train.learning_rate, from the last checkpoint on if there is one",
                        state->step);
     snprintf(name, sizeof name, PREFIX "%08" PRIu64, state->step);
     if (!file_path(checkpoints, err, "%s/checkpoints", run) ||

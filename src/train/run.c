@@ -103,15 +103,24 @@ static bool is_taken(Run *r, Err *err)
 
 /* ---- checkpoints ---- */
 
+/* What there is to go back to where the run diverges. */
+static const char *way_back(const Run *r)
+{
+    if (r->ever_saved) return "the last checkpoint is as it was: resume from it";
+    return r->replaces ? "there is no checkpoint of it yet, and the run that it was to replace is "
+                         "kept: start again"
+                       : "there is no checkpoint of it yet: start again (--overwrite)";
+}
+
 /* An update can make weights that are finite, but not what the network makes of them. */
 static bool weights_work(Run *r, Err *err)
 {
     const char *bad = trainer_bad_block(r->trainer);
     return !bad || err_set(err, ERR_DIVERGED,
                            "step %" PRIu64 ": with the weights as they are now what %s puts out is "
-                           "not finite, and they are not written; the last checkpoint is as it "
-                           "was: resume from it with a smaller train.learning_rate (now %g)",
-                           r->state->step, bad, r->config->train.learning_rate);
+                           "not finite, and they are not written; %s with a smaller "
+                           "train.learning_rate (now %g)",
+                           r->state->step, bad, way_back(r), r->config->train.learning_rate);
 }
 
 /* The new checkpoint is there, and no harm is done by an old one that stays. */
@@ -327,9 +336,9 @@ static bool diverged(const Run *r, const StepReport *report, Err *err)
     if (r->state->bad_steps < r->config->train.max_bad_steps) return false;
     err_set(err, ERR_DIVERGED,
             "step %" PRIu64 ": %d steps in a row with a loss or gradient that is not finite, first "
-            "in %s; the last checkpoint is as it was: resume from it with a smaller "
-            "train.learning_rate (now %g)",
-            report->step, r->state->bad_steps, report->bad, r->config->train.learning_rate);
+            "in %s; %s with a smaller train.learning_rate (now %g)",
+            report->step, r->state->bad_steps, report->bad, way_back(r),
+            r->config->train.learning_rate);
     return true;
 }
 

@@ -325,6 +325,41 @@ step-00000036 step-00000038 step-00000040" ]
         before/latest/unet/diffusion_pytorch_model.safetensors
 }
 
+# The first of the model's weights becomes the greatest float there is.
+@test "numbers that diverge before the first checkpoint: none is spoken of; starting again works" {
+    local file=big/checkpoints/latest/unet/diffusion_pytorch_model.safetensors
+    diverges() { # WORDS OPTION...
+        status=0
+        "$DDPM" train --quiet --set train.max_bad_steps=3 "${@:2}" 2>err || status=$?
+        tail -n 1 err
+        [ $status -eq 4 ]
+        tail -n 1 err | grep -qF "$1"
+    }
+    train --out big --set train.steps=1
+    printf '\377\377\177\177' | dd of=$file bs=1 conv=notrunc status=none \
+        seek=$((8 + $(od -An -t u8 -N 8 $file)))
+    rm big/checkpoints/latest/checksums.json
+    diverges "no checkpoint of it yet: start again (--overwrite) with a smaller" \
+        --config tiny.json --init big --out run
+    train --out run --overwrite --set train.steps=20
+    diverges "no checkpoint of it yet, and the run that it was to replace is kept: start again" \
+        --config tiny.json --init big --out run --overwrite
+    [ "$(latest_step run)" -eq 20 ]
+    train --out run --resume --set train.steps=21
+}
+
+@test "a byte of metrics.jsonl that flipped costs no line, and is told of" {
+    train --out run --set train.steps=20
+    printf '\177' | dd of=run/metrics.jsonl bs=1 conv=notrunc status=none \
+        seek=$(($(head -n 6 run/metrics.jsonl | wc -c) - 2))
+    cp run/metrics.jsonl before
+    "$DDPM" train --resume --out run --quiet --set train.steps=25 2>err
+    cat err
+    grep -q '^ddpm train: run/metrics.jsonl: damaged; line 6 .* left as it is; training goes on' err
+    head -n 20 run/metrics.jsonl | cmp - before
+    [ "$(wc -l <run/metrics.jsonl)" -eq 25 ]
+}
+
 @test "what an update ruined is not saved: the one checkpoint stays, and goes on" {
     train --out run --set train.steps=20
     cp -r run/checkpoints before
