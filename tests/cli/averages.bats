@@ -34,7 +34,7 @@ setup() {
         sample --model run -n 2 -o x.png --ema 0.999
     refuses 2 "--raw" "--ema" -- sample --model run -n 2 -o x.png --ema 0.9 --raw
     cp -r run/checkpoints/latest/. pipeline
-    rm pipeline/ddpm.json pipeline/training.safetensors
+    rm pipeline/{ddpm.json,training.safetensors,checksums.json}
     refuses 2 "--ema" "pipeline is not a checkpoint" -- \
         sample --model pipeline -n 2 -o x.png --ema 0.9
     [ ! -e x.png ]

@@ -27,7 +27,7 @@ setup() {
         run/checkpoints/latest/scheduler/scheduler_config.json
     "$DDPM" sample --model run -n 4 --quiet -o ours.npy
     cp -r run/checkpoints/latest/. pipeline
-    rm pipeline/ddpm.json pipeline/training.safetensors
+    rm pipeline/{ddpm.json,training.safetensors,checksums.json}
     "$DDPM" sample --model pipeline --variance fixed_large --steps 20 -n 4 --quiet -o theirs.npy
     cmp ours.npy theirs.npy
     refuses 2 "dpm++" "zero_terminal_snr" -- \
