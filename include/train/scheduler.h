@@ -13,10 +13,12 @@
  * there was no memory to build it; false with `err` if there was none for a schedule. */
 bool scheduler_write(Json **json, const DiffusionConfig *config, bool clip, Err *err);
 
-/* A missing key means diffusers' default; trained_betas are config->betas but for those of constant
- * and jsd, which are known again. Of a learned variance the loss is said to be hybrid. What this
- * program does not have is refused by name, as ERR_DATA; `origin` is the file. Sets all of *config
- * that makes a chain. */
+/* What the betas follow from (num_train_timesteps; beta_schedule, beta_start, beta_end, or
+ * trained_betas) has to be there, as diffusers always writes it; of other keys a missing one means
+ * diffusers' default. trained_betas are config->betas but for those of constant and jsd, which are
+ * known again. Of a learned variance the loss is said to be hybrid. What this program does not
+ * have, and a key that no sampler of diffusers has, as a misspelt one, is refused by name, as
+ * ERR_DATA; `origin` is the file. Sets all of *config that makes a chain. */
 bool scheduler_read(DiffusionConfig *config, bool *clip, const Json *json, const char *origin,
                     Err *err);
 

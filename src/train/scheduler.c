@@ -114,11 +114,10 @@ static bool read_timesteps(int *out, const Json *json, const char *origin, Err *
 {
     const char *key = "num_train_timesteps";
     const Json *value = json_get(json, key);
-    uint64_t whole = 1000;
+    uint64_t whole;
     char wanted[64];
     snprintf(wanted, sizeof wanted, "a whole number from 2 to %d", SCHEDULE_MAX_T);
-    if (value && (json_type(value) != JSON_NUMBER || !json_whole(&whole, value, SCHEDULE_MAX_T) ||
-                  whole < 2))
+    if (json_type(value) != JSON_NUMBER || !json_whole(&whole, value, SCHEDULE_MAX_T) || whole < 2)
         return json_refuse(value, key, origin, wanted, err);
     *out = (int)whole;
     return true;
@@ -184,17 +183,128 @@ static bool read_flag(bool *out, bool missing, const Json *json, const char *key
     return true;
 }
 
-/* Keys that would change the chain and that we do not have; missing, null or false is fine. */
-static bool check_absent(const Json *json, const char *origin, Err *err)
+/* Of a model that says no more of its variance, as solvers' files do with null. */
+static bool read_variance(int *out, const Json *json, const char *origin, Err *err)
 {
-    static const char *const keys[] = {"thresholding"};
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        const Json *value = json_get(json, keys[i]);
-        if (!value || json_type(value) == JSON_NULL) continue;
-        if (json_type(value) != JSON_BOOL || json_bool(value))
-            return json_refuse(value, keys[i], origin, "null or false", err);
+    const char *key = "variance_type";
+    const Json *value = json_get(json, key);
+    *out = VARIANCE_FIXED_SMALL;
+    return (value && json_type(value) == JSON_NULL) ||
+           read_name(out, VARIANCE_FIXED_SMALL, VARIANCES, COUNT_VARIANCES, json, key, origin, err);
+}
+
+/* ---- which keys there are ---- */
+
+/* Which would change the chain, and which we do not have: missing, null or false is fine. */
+static const char *const ABSENT[] = {"thresholding", "use_flow_sigmas"};
+
+static const char *const READ[] = {
+    "num_train_timesteps",
+    "beta_start",
+    "beta_end",
+    "beta_schedule",
+    "trained_betas",
+    "prediction_type",
+    "variance_type",
+    "clip_sample",
+    "clip_sample_range",
+    "predict_epsilon",
+    "rescale_betas_zero_snr",
+};
+
+/* Of how diffusers' own samplers walk the chain, which is for this program's to say. A file has
+ * those of other samplers too, where one was made from another's. */
+static const char *const SAMPLING[] = {
+    "algorithm_type",
+    "disable_corrector",
+    "dynamic_thresholding_ratio",
+    "euler_at_final",
+    "final_sigmas_type",
+    "flow_shift",
+    "interpolation_type",
+    "lambda_min_clipped",
+    "lower_order_final",
+    "noise_sampler_seed",
+    "original_inference_steps",
+    "predict_x0",
+    "sample_max_value",
+    "set_alpha_to_one",
+    "set_alpha_to_zero",
+    "shift_terminal",
+    "sigma_max",
+    "sigma_min",
+    "skip_prk_steps",
+    "solver_order",
+    "solver_p",
+    "solver_type",
+    "steps_offset",
+    "tensor_format",
+    "time_shift_type",
+    "timestep_scaling",
+    "timestep_spacing",
+    "timestep_type",
+    "use_beta_sigmas",
+    "use_dynamic_shifting",
+    "use_exponential_sigmas",
+    "use_karras_sigmas",
+    "use_lu_lambdas",
+};
+
+static bool among(const char *key, const char *const *keys, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(key, keys[i]) == 0) return true;
+    return false;
+}
+
+/* Keys that begin with an underscore say where the file comes from. */
+static bool check_known(const Json *json, const char *origin, Err *err)
+{
+    for (const Json *child = json_first(json); child; child = json_next(child)) {
+        const char *key = json_key(child);
+        bool absent = among(key, ABSENT, sizeof ABSENT / sizeof *ABSENT);
+        bool known = absent || key[0] == '_' || among(key, READ, sizeof READ / sizeof *READ) ||
+                     among(key, SAMPLING, sizeof SAMPLING / sizeof *SAMPLING);
+        if (json_type(child) == JSON_NULL) continue;
+        if (absent && (json_type(child) != JSON_BOOL || json_bool(child)))
+            return json_refuse(child, key, origin, "null or false", err);
+        if (!known) return json_refuse(child, key, origin, "left out: no such key is known", err);
     }
     return true;
+}
+
+static bool need(const Json *json, const char *key, const char *origin, Err *err)
+{
+    if (json_get(json, key)) return true;
+    return err_set(err, ERR_DATA,
+                   "%s: %s is missing, without which the chain is not known; diffusers always "
+                   "writes it",
+                   origin, key);
+}
+
+/* What the betas follow from. */
+static bool check_needed(const Json *json, const char *origin, Err *err)
+{
+    const Json *betas = json_get(json, "trained_betas"), *name = json_get(json, "beta_schedule");
+    bool given = betas && json_type(betas) != JSON_NULL;
+    bool cosine = name && json_type(name) == JSON_STRING &&
+                  strcmp(json_string(name), SCHEDULES[SCHEDULE_COSINE]) == 0;
+    return need(json, "num_train_timesteps", origin, err) &&
+           (given || need(json, "beta_schedule", origin, err)) &&
+           (given || cosine ||
+            (need(json, "beta_start", origin, err) && need(json, "beta_end", origin, err)));
+}
+
+/* The name that prediction_type had at first. */
+static bool check_epsilon(const Json *json, const char *origin, Err *err)
+{
+    const char *key = "predict_epsilon";
+    const Json *value = json_get(json, key);
+    if (!value || json_type(value) == JSON_NULL || json_get(json, "prediction_type") ||
+        (json_type(value) == JSON_BOOL && json_bool(value)))
+        return true;
+    return json_refuse(value, key, origin, "left out, with prediction_type \"sample\" in its place",
+                       err);
 }
 
 /* Samplers of the same chain: q(x_t | x_0) follows from the betas for all of them. Others (of
@@ -226,13 +336,13 @@ bool scheduler_read(DiffusionConfig *config, bool *clip, const Json *json, const
     if (json_type(json) != JSON_OBJECT)
         return err_set(err, ERR_DATA, "%s: holds %s, not the object of a scheduler", origin,
                        json_type_name(json_type(json)));
-    if (!check_class(json, origin, err) || !check_absent(json, origin, err) ||
+    if (!check_class(json, origin, err) || !check_known(json, origin, err) ||
+        !check_needed(json, origin, err) || !check_epsilon(json, origin, err) ||
         !read_name(&schedule, SCHEDULE_LINEAR, SCHEDULES, COUNT_SCHEDULES, json, "beta_schedule",
                    origin, err) ||
         !read_name(&prediction, PREDICT_EPSILON, PREDICTIONS, COUNT_PREDICTIONS, json,
                    "prediction_type", origin, err) ||
-        !read_name(&variance, VARIANCE_FIXED_SMALL, VARIANCES, COUNT_VARIANCES, json,
-                   "variance_type", origin, err) ||
+        !read_variance(&variance, json, origin, err) ||
         !read_timesteps(&config->timesteps, json, origin, err) ||
         !read_number(&config->beta_start, 1e-4, 0, 1, json, "beta_start", origin, err) ||
         !read_number(&config->beta_end, 0.02, 0, 1, json, "beta_end", origin, err) ||

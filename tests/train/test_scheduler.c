@@ -21,6 +21,22 @@ static bool read_text(DiffusionConfig *config, bool *clip, const char *text, Err
     return ok;
 }
 
+/* With what it lacks of the keys that have to be there. */
+static bool read_completed(DiffusionConfig *config, bool *clip, const char *text, Err *err)
+{
+    Json *json = json_of(text);
+    if (json_type(json) == JSON_OBJECT) {
+        if (!json_get(json, "num_train_timesteps"))
+            json_set_number(json, "num_train_timesteps", 1000);
+        if (!json_get(json, "beta_schedule")) json_set_string(json, "beta_schedule", "linear");
+        if (!json_get(json, "beta_start")) json_set_number(json, "beta_start", 1e-4);
+        if (!json_get(json, "beta_end")) json_set_number(json, "beta_end", 0.02);
+    }
+    bool ok = scheduler_read(config, clip, json, "s.json", err);
+    json_free(json);
+    return ok;
+}
+
 static DiffusionConfig a_config(ScheduleKind schedule, Prediction prediction, Variance variance)
 {
     return (DiffusionConfig){.timesteps = 120,
@@ -119,13 +135,54 @@ static void chains_of_ones_own_go_there_and_back(void **state)
     }
 }
 
-static void a_missing_key_means_diffusers_default(void **state)
+/* The first of the keys that are not there but have to be. */
+static void assert_missing(const char *text, const char *key)
+{
+    DiffusionConfig config = {0};
+    bool clip;
+    Err err;
+    char words[64];
+    snprintf(words, sizeof words, "s.json: %s is missing", key);
+    if (read_text(&config, &clip, text, &err)) fail_msg("%s", text);
+    assert_int_equal(err.kind, ERR_DATA);
+    if (!strstr(err.text, words)) fail_msg("%s: %s", text, err.text);
+}
+
+static void what_makes_the_betas_has_to_be_there(void **state)
+{
+    (void)state;
+    DiffusionConfig config = {0};
+    bool clip;
+    Err err;
+    assert_missing("{}", "num_train_timesteps");
+    assert_missing("{\"num_train_timesteps\": 20}", "beta_schedule");
+    assert_missing("{\"num_train_timesteps\": 20, \"trained_betas\": null}", "beta_schedule");
+    assert_missing("{\"trained_betas\": [0.1, 0.2]}", "num_train_timesteps");
+    assert_missing(
+        "{\"num_train_timesteps\": 20, \"beta_schedule\": \"linear\", \"beta_end\": 0.1}",
+        "beta_start");
+    assert_missing("{\"num_train_timesteps\": 20, \"beta_schedule\": \"sigmoid\","
+                   "\"beta_start\": 0.1}",
+                   "beta_end");
+    if (!read_text(&config, &clip,
+                   "{\"num_train_timesteps\": 20, \"beta_schedule\": \"squaredcos_cap_v2\"}",
+                   &err) ||
+        !read_text(&config, &clip, "{\"num_train_timesteps\": 2, \"trained_betas\": [0.1, 0.2]}",
+                   &err))
+        fail_msg("%s", err.text);
+}
+
+#define CHAIN                                                                                      \
+    "\"num_train_timesteps\": 1000, \"beta_schedule\": \"linear\", \"beta_start\": 0.0001,"        \
+    "\"beta_end\": 0.02"
+
+static void another_missing_key_means_diffusers_default(void **state)
 {
     (void)state;
     DiffusionConfig config = {0};
     bool clip = false;
     Err err;
-    if (!read_text(&config, &clip, "{}", &err)) fail_msg("%s", err.text);
+    if (!read_text(&config, &clip, "{" CHAIN "}", &err)) fail_msg("%s", err.text);
     assert_int_equal(config.timesteps, 1000);
     assert_int_equal(config.schedule, SCHEDULE_LINEAR);
     assert_int_equal(config.prediction, PREDICT_EPSILON);
@@ -135,6 +192,29 @@ static void a_missing_key_means_diffusers_default(void **state)
     assert_true(clip);
 }
 
+/* Each in a file that has all that the chain needs besides. */
+static void a_misspelt_key_is_refused_by_name(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {
+        "beta_schedulf", "num_train_timestepz",   "beta_star",       "clip_sampl", "variance_typ",
+        "trained_beta",  "rescale_betas_zero_sn", "Prediction_type", "",           "sigma_data",
+    };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        DiffusionConfig config;
+        char text[256], words[64];
+        bool clip;
+        Err err;
+        snprintf(text, sizeof text, "{" CHAIN ", \"%s\": 1}", keys[i]);
+        snprintf(words, sizeof words, "s.json: %s = 1 is not supported", keys[i]);
+        if (read_text(&config, &clip, text, &err)) fail_msg("%s", text);
+        assert_int_equal(err.kind, ERR_DATA);
+        if (!strstr(err.text, words)) fail_msg("%s: %s", text, err.text);
+        snprintf(text, sizeof text, "{" CHAIN ", \"_%s\": 1}", keys[i]);
+        if (!read_text(&config, &clip, text, &err)) fail_msg("%s", err.text);
+    }
+}
+
 /* The chain of the first checkpoints of Ho et al.'s, as others hold it, with keys of samplers. */
 static void keys_that_change_nothing_are_passed_over(void **state)
 {
@@ -142,16 +222,66 @@ static void keys_that_change_nothing_are_passed_over(void **state)
     DiffusionConfig config;
     bool clip;
     Err err;
-    assert_true(read_text(&config, &clip,
-                          "{\"_class_name\": \"DDIMScheduler\", \"_diffusers_version\": \"0.1.1\","
-                          "\"beta_schedule\": \"scaled_linear\", \"clip_sample\": false,"
-                          "\"variance_type\": \"fixed_large\", \"trained_betas\": null,"
-                          "\"steps_offset\": 1, \"set_alpha_to_one\": false,"
-                          "\"timestep_spacing\": \"leading\", \"thresholding\": false}",
-                          &err));
+    assert_true(
+        read_text(&config, &clip,
+                  "{\"_class_name\": \"DDIMScheduler\", \"_diffusers_version\": \"0.1.1\","
+                  "\"num_train_timesteps\": 1000, \"beta_start\": 0.0001, \"beta_end\": 0.02,"
+                  "\"beta_schedule\": \"scaled_linear\", \"clip_sample\": false,"
+                  "\"variance_type\": \"fixed_large\", \"trained_betas\": null,"
+                  "\"steps_offset\": 1, \"set_alpha_to_one\": false,"
+                  "\"timestep_spacing\": \"leading\", \"thresholding\": false}",
+                  &err));
     assert_int_equal(config.schedule, SCHEDULE_QUADRATIC);
     assert_int_equal(config.variance, VARIANCE_FIXED_LARGE);
     assert_false(clip);
+}
+
+/* As diffusers writes them, from the first release on, with all the keys that there have been. */
+static void files_of_every_sampler_are_read(void **state)
+{
+    (void)state;
+    static const char *const files[] = {
+        "{\"_class_name\": \"DDPMScheduler\", \"_diffusers_version\": \"0.1.1\", " CHAIN
+        ", \"clip_sample\": true, \"trained_betas\": null, \"variance_type\": \"fixed_small\"}",
+        "{\"_class_name\": \"DDPMScheduler\", " CHAIN
+        ", \"clip_sample\": true, \"predict_epsilon\": true, \"trained_betas\": null,"
+        "\"tensor_format\": \"pt\", \"timestep_values\": null, \"variance_type\": \"fixed_small\"}",
+        "{\"_class_name\": \"DDPMScheduler\", " CHAIN
+        ", \"clip_sample\": true, \"clip_sample_range\": 1.0, \"dynamic_thresholding_ratio\": "
+        "0.995,"
+        "\"prediction_type\": \"epsilon\", \"rescale_betas_zero_snr\": false,"
+        "\"sample_max_value\": 1.0, \"steps_offset\": 0, \"thresholding\": false,"
+        "\"timestep_spacing\": \"leading\", \"trained_betas\": null,"
+        "\"variance_type\": \"fixed_large\"}",
+        "{\"_class_name\": \"PNDMScheduler\", " CHAIN
+        ", \"clip_sample\": false, \"set_alpha_to_one\": false, \"skip_prk_steps\": true,"
+        "\"steps_offset\": 1, \"trained_betas\": null}",
+        "{\"_class_name\": \"DPMSolverMultistepScheduler\", " CHAIN
+        ", \"algorithm_type\": \"dpmsolver++\", \"dynamic_thresholding_ratio\": 0.995,"
+        "\"euler_at_final\": false, \"final_sigmas_type\": \"zero\", \"flow_shift\": 1.0,"
+        "\"lambda_min_clipped\": -5.1, \"lower_order_final\": true,"
+        "\"prediction_type\": \"epsilon\", \"rescale_betas_zero_snr\": false,"
+        "\"sample_max_value\": 1.0, \"solver_order\": 2, \"solver_type\": \"midpoint\","
+        "\"steps_offset\": 0, \"thresholding\": false, \"time_shift_type\": \"exponential\","
+        "\"timestep_spacing\": \"linspace\", \"trained_betas\": null, \"use_beta_sigmas\": false,"
+        "\"use_dynamic_shifting\": false, \"use_exponential_sigmas\": false,"
+        "\"use_flow_sigmas\": false, \"use_karras_sigmas\": true, \"use_lu_lambdas\": false,"
+        "\"variance_type\": null, \"interpolation_type\": \"linear\"}",
+        "{\"_class_name\": \"UniPCMultistepScheduler\", " CHAIN
+        ", \"disable_corrector\": [], \"final_sigmas_type\": \"zero\", \"lower_order_final\": true,"
+        "\"predict_x0\": true, \"prediction_type\": \"epsilon\", \"shift_terminal\": null,"
+        "\"sigma_max\": null, \"sigma_min\": null, \"solver_order\": 2, \"solver_p\": null,"
+        "\"solver_type\": \"bh2\", \"use_karras_sigmas\": false}",
+    };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        DiffusionConfig config;
+        bool clip;
+        Err err;
+        if (!read_text(&config, &clip, files[i], &err)) fail_msg("%s: %s", files[i], err.text);
+        assert_int_equal(config.timesteps, 1000);
+        assert_int_equal(config.schedule, SCHEDULE_LINEAR);
+        assert_int_equal(config.prediction, PREDICT_EPSILON);
+    }
 }
 
 static void what_is_not_supported_is_refused_by_name(void **state)
@@ -176,6 +306,8 @@ static void what_is_not_supported_is_refused_by_name(void **state)
         {"{\"beta_end\": true}", {"beta_end", "true"}},
         {"{\"clip_sample\": 1}", {"clip_sample", "1"}},
         {"{\"thresholding\": true}", {"thresholding", "true"}},
+        {"{\"use_flow_sigmas\": true}", {"use_flow_sigmas", "true"}},
+        {"{\"predict_epsilon\": false}", {"predict_epsilon", "\"sample\" in its place"}},
         {"{\"rescale_betas_zero_snr\": true}", {"alpha-bar 0", "epsilon"}},
         {"{\"rescale_betas_zero_snr\": 1}", {"rescale_betas_zero_snr", "1"}},
         {"{\"trained_betas\": [0.1, 0.2]}", {"trained_betas", "[0.1,0.2]"}},
@@ -189,7 +321,7 @@ static void what_is_not_supported_is_refused_by_name(void **state)
         DiffusionConfig config;
         bool clip;
         Err err;
-        if (read_text(&config, &clip, cases[i].json, &err)) fail_msg("%s", cases[i].json);
+        if (read_completed(&config, &clip, cases[i].json, &err)) fail_msg("%s", cases[i].json);
         assert_int_equal(err.kind, ERR_DATA);
         if (strncmp(err.text, "s.json: ", 8) != 0 || !strstr(err.text, cases[i].words[0]) ||
             !strstr(err.text, cases[i].words[1]))
@@ -203,7 +335,10 @@ int main(void)
         cmocka_unit_test(what_diffusers_has_goes_there_and_back),
         cmocka_unit_test(others_are_lists_of_betas),
         cmocka_unit_test(chains_of_ones_own_go_there_and_back),
-        cmocka_unit_test(a_missing_key_means_diffusers_default),
+        cmocka_unit_test(what_makes_the_betas_has_to_be_there),
+        cmocka_unit_test(another_missing_key_means_diffusers_default),
+        cmocka_unit_test(a_misspelt_key_is_refused_by_name),
+        cmocka_unit_test(files_of_every_sampler_are_read),
         cmocka_unit_test(keys_that_change_nothing_are_passed_over),
         cmocka_unit_test(what_is_not_supported_is_refused_by_name),
     };
