@@ -19,6 +19,7 @@ typedef struct {
     char weights[FILE_PATH]; /* its safetensors file */
     Config config;           /* of a diffusers folder: what its files say, defaults for the rest */
     uint64_t step, updates;  /* of a checkpoint */
+    bool chain_assumed;      /* no file says what chain it was trained for: the default */
     char run[FILE_PATH];     /* whose `latest` was meant, or empty; this link, of that time */
     uint64_t link;
     struct timespec linked;
@@ -26,8 +27,10 @@ typedef struct {
 
 /*
  * What `path` holds: a run folder (its latest checkpoint), a checkpoint, a diffusers pipeline
- * (model_index.json), a U-Net with its weights in one folder, told apart by `_class_name`. NULL:
- * the run under runs/ whose `latest` is newest. ERR_DATA names what was looked for.
+ * (model_index.json; all in one folder too), a U-Net with its weights in one folder, told apart by
+ * `_class_name`. NULL: the run under runs/ whose `latest` is newest. ERR_DATA names what was looked
+ * for. The chain of a U-Net is what the scheduler_config.json says that is in scheduler/, beside
+ * it, or in the pipeline that it is the unet/ of; a pipeline without is ERR_DATA.
  *
  * A run that is being trained removes its older checkpoints. Where that was the one that is meant,
  * while it was read here or by the functions below, and `latest` names another of the same model

@@ -23,6 +23,17 @@ void describe_network(FILE *to, const Unet *unet)
             describe_count(count, table->parameters), table->count, 2e-9 * unet_macs(unet));
 }
 
+void describe_assumed(const char *command, const Source *source)
+{
+    const DiffusionConfig *c = &source->config.diffusion;
+    if (!source->chain_assumed) return;
+    fprintf(stderr,
+            "ddpm %s: %s: no scheduler_config.json says what its network was trained for; assumed "
+            "is the chain %s, T = %d, %s predicted, variance %s\n",
+            command, source->folder, schedule_names[c->schedule], c->timesteps,
+            prediction_names[c->prediction], variance_names[c->variance]);
+}
+
 static uint64_t parameters_of(const Block *block, const ParamTable *table)
 {
     uint64_t sum = 0;

@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "base/whole.h"
+#include "cmd/describe.h"
 #include "cmd/interrupt.h"
 #include "data/dataset_open.h"
 #include "train/ema.h"
@@ -164,6 +165,7 @@ static bool open_model(EvalRun *run, Err *err)
     if (!source_open(&run->source, o->model.path, err) ||
         !model_options_which(&run->which, &o->model, &run->source, err) || !open_data(run, err))
         return false;
+    describe_assumed("eval", &run->source);
     run->rows = o->batch > 0 ? o->batch : DEFAULT_ROWS;
     describe_model(run);
     return true;

@@ -161,6 +161,7 @@ static bool print_model(const InfoOptions *o, Err *err)
 {
     Source source;
     if (!source_open(&source, o->path, err)) return false;
+    describe_assumed("info", &source);
     if (o->resolved) return print_config(&source.config, err);
     bool ours = source.kind == SOURCE_CHECKPOINT;
     if (ours)

@@ -5,6 +5,7 @@
  */
 #include "base/parallel.h"
 #include "cmd/command.h"
+#include "cmd/describe.h"
 #include "cmd/interrupt.h"
 #include "cmd/progress.h"
 #include "cmd/sample_classes.h"
@@ -180,6 +181,7 @@ static bool load_network(Sample *s, Err *err)
     const ModelConfig *m = &s->source.config.model;
     if (!model_config_check(m, true, err))
         fprintf(stderr, "ddpm sample: %s: %s\n", s->source.folder, err->text);
+    describe_assumed("sample", &s->source);
     s->unet = unet_new(m, false, err);
     if (!s->unet || !source_check_size(&s->source, s->unet, err)) return false;
     s->weights = memory_new(unet_params(s->unet)->floats, sizeof *s->weights, "weights", err);

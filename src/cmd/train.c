@@ -243,6 +243,7 @@ static bool init_weights(Train *t, Err *err)
         !same_function(&source.config.model, &t->config.model, t->options.init, err) ||
         !source_weights(state->weights, &source, unet, SOURCE_FIRST_EMA, err))
         return false;
+    describe_assumed("train", &source);
     warn_of_other_chain(&source.config.diffusion, &t->config.diffusion);
     warn_of_other_rows(&source.config, &t->config);
     train_state_restart_emas(state, unet_params(unet));

@@ -155,6 +155,13 @@ static bool renew(Source *s)
 
 /* ---- diffusers folders ---- */
 
+static bool has_file(const char *folder, const char *name)
+{
+    char path[FILE_PATH];
+    Err ignored;
+    return file_path(path, &ignored, "%s/%s", folder, name) && file_exists(path);
+}
+
 static bool class_is(const Json *json, const char *name)
 {
     const Json *value = json_type(json) == JSON_OBJECT ? json_get(json, "_class_name") : NULL;
@@ -166,17 +173,53 @@ static bool read_json(Json **json, const char *path, Err *err)
     return checksums_check(path, err) && json_read(json, path, err);
 }
 
-static bool read_scheduler(Source *s, const char *folder, Err *err)
+static bool read_scheduler(Source *s, const char *path, Err *err)
 {
-    char path[FILE_PATH];
     Json *json;
-    if (!file_path(path, err, "%s/scheduler/scheduler_config.json", folder)) return false;
-    if (!checksums_check(path, err)) return false;
-    if (!file_exists(path)) return true;
     if (!json_read(&json, path, err)) return false;
     bool ok = scheduler_read(&s->config.diffusion, &s->config.sample.clip, json, path, err);
     json_free(json);
     return ok;
+}
+
+#define SCHEDULER_NAME "scheduler_config.json"
+enum { PLACES = 3 };
+
+/* Where the scheduler of a U-Net in `unet` may be: in the folder scheduler/ of `folder`, beside the
+ * U-Net, or in the pipeline that this is the unet/ of, however it is spelt. Gives their number. */
+static int list_places(char places[PLACES][FILE_PATH], const char *folder, Err *err)
+{
+    char whole[FILE_PATH];
+    const char *part;
+    int count = 2;
+    if (!file_path(places[0], err, "%s/scheduler/" SCHEDULER_NAME, folder) ||
+        !file_path(places[1], err, "%s/" SCHEDULER_NAME, folder))
+        return 0;
+    if (part_find(whole, &part, folder, "model_index.json") && strcmp(part, "unet") == 0) {
+        if (!file_path(places[2], err, "%s/scheduler/" SCHEDULER_NAME, whole)) return 0;
+        count = 3;
+    }
+    return count;
+}
+
+/* A pipeline has a scheduler, and without it there is no telling what its network was trained for;
+ * a U-Net may be alone. */
+static bool find_scheduler(Source *s, const char *folder, Err *err)
+{
+    char places[PLACES][FILE_PATH];
+    int count = list_places(places, folder, err);
+    if (count == 0) return false;
+    for (int i = 0; i < count; i++) {
+        if (!checksums_check(places[i], err)) return false;
+        if (file_exists(places[i])) return read_scheduler(s, places[i], err);
+    }
+    s->chain_assumed = count < PLACES && !has_file(folder, "model_index.json");
+    if (s->chain_assumed) return true;
+    return err_set(err, ERR_DATA,
+                   "%s: missing, and the pipeline's model_index.json is there: without its "
+                   "scheduler it is not known what chain the network was trained for; copy the "
+                   "pipeline again, whole",
+                   places[count == PLACES ? 2 : 0]);
 }
 
 /* What a checkpoint has lost its ddpm.json from is no mere pipeline: its sampler would be lost too.
@@ -228,7 +271,7 @@ static bool open_diffusers(Source *s, const char *folder, const char *unet, Err 
         err_as(err, ERR_DATA);
         return err_prefix(err, "%s", path);
     }
-    return ok && read_scheduler(s, folder, err) && file_path(s->folder, err, "%s", folder) &&
+    return ok && find_scheduler(s, folder, err) && file_path(s->folder, err, "%s", folder) &&
            file_path(s->weights, err, "%s/" WEIGHTS_NAME, unet);
 }
 
@@ -245,13 +288,6 @@ static bool has_class(bool *is, const char *path, const char *name, Err *err)
 }
 
 /* ---- what `path` is ---- */
-
-static bool has_file(const char *folder, const char *name)
-{
-    char path[FILE_PATH];
-    Err ignored;
-    return file_path(path, &ignored, "%s/%s", folder, name) && file_exists(path);
-}
 
 bool source_is_run(const char *folder)
 {
@@ -298,18 +334,18 @@ static bool not_a_model(const char *path, Err *err)
 static bool open_folder(Source *s, const char *path, Err *err)
 {
     char unet[FILE_PATH], index[FILE_PATH], flat[FILE_PATH];
-    bool alone;
+    bool alone = false;
     if (!file_path(unet, err, "%s/unet", path) ||
         !file_path(index, err, "%s/model_index.json", path) ||
         !file_path(flat, err, "%s/config.json", path))
         return false;
     if (checkpoint_is(path)) return open_checkpoint(s, path, err);
     if (checkpoint_exists(path)) return open_latest(s, path, err);
-    if (file_exists(index))
-        return check_no_info(path, err) && check_index(index, err) &&
-               open_diffusers(s, path, unet, err);
-    if (!has_class(&alone, flat, "UNet2DModel", err)) return false;
-    return alone ? open_diffusers(s, path, path, err) : not_a_model(path, err);
+    bool pipeline = file_exists(index), parts = pipeline && file_is_folder(unet);
+    if (pipeline && (!check_no_info(path, err) || !check_index(index, err))) return false;
+    if (!parts && !has_class(&alone, flat, "UNet2DModel", err)) return false;
+    if (!pipeline && !alone) return not_a_model(path, err);
+    return open_diffusers(s, path, alone ? path : unet, err);
 }
 
 bool source_open(Source *s, const char *path, Err *err)

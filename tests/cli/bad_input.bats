@@ -265,7 +265,12 @@ assert_cuts_are_refused() { # PLACES FOLDER FILE COMMAND...
         beta_schedule exponential
     refuses_instead scheduler/scheduler_config.json \
         's/"trained_betas": null/"trained_betas": [0.1]/' trained_betas
+    refuses_instead scheduler/scheduler_config.json 's/"beta_schedule"/"beta_schedulf"/' \
+        beta_schedulf
     refuses_instead model_index.json 's/"unet"/"vqvae"/' vqvae
+    rm -r "$pipeline/scheduler"
+    refuses 3 "$pipeline/scheduler/scheduler_config.json: missing" -- \
+        sample --model "$pipeline" -n 1 -o x.png
 }
 
 @test "the program and a model of other sizes: the tensor and both shapes are named" {

@@ -318,10 +318,14 @@ labels_of() { # FILE COUNT
         sample --model "$model" -n 2 -o "$(echo "$model" | tr / -).npy" --sampler ddim --steps 5
     done
     for model in ./*.npy; do cmp ./pipeline.npy "$model"; done
-    # a U-Net alone does not say what chain it was trained for: diffusers' default, T = 1000
-    sample --model flat -n 1 -o flat.png --sampler ddim --steps 5
-    sample --model $checkpoint/unet -n 1 -o unet.png --sampler ddim --steps 5
-    cmp flat.png unet.png
+    sample --model $checkpoint/unet -n 2 -o unet.npy --sampler ddim --steps 5
+    (cd $checkpoint/unet && sample --model . -n 2 -o "$OLDPWD/here.npy" --sampler ddim --steps 5)
+    cmp pipeline.npy unet.npy
+    cmp pipeline.npy here.npy
+    # a U-Net alone does not say what chain it was trained for
+    sample --model flat -n 1 -o flat.png --sampler ddim --steps 5 2>said
+    [ "$(wc -l <said)" -eq 1 ]
+    grep -q '^ddpm sample: flat: no scheduler_config.json .* is the chain linear, T = 1000,' said
     run "$DDPM" info pipeline
     [ "$status" -eq 0 ]
     [[ "$output" == "pipeline: a diffusers folder"* ]]

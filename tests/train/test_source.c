@@ -172,6 +172,18 @@ static void assert_refused(const Case *c, const char *name, const char *words)
     free(path);
 }
 
+static void put_text(const Case *c, const char *name, const char *text)
+{
+    test_put(c->folder, name, text, strlen(text));
+}
+
+static void link_in(const Case *c, const char *target, const char *name)
+{
+    char *path = test_path(c->folder, name);
+    assert_int_equal(symlink(target, path), 0);
+    free(path);
+}
+
 /* As if it had never been a checkpoint. */
 static void list_pipeline(const Case *c, const char *name)
 {
@@ -208,23 +220,54 @@ static void without_our_own_files_it_is_a_pipeline(void **state)
     assert_false(source_find_ema(&which, &s, 0.9999, &err));
     assert_int_equal(err.kind, ERR_USAGE);
     free(weights);
-    /* no scheduler: diffusers' defaults, once nobody vouches for one */
-    remove_in(&c, "pipeline/scheduler");
-    assert_refused(&c, "pipeline", "scheduler_config.json: missing, though ");
-    remove_in(&c, "pipeline/checksums.json");
-    s = open_in(&c, "pipeline");
-    assert_int_equal(s.config.diffusion.timesteps, 1000);
-    assert_close(s.config.diffusion.beta_end, 0.02, 0);
-    /* the network and its weights alone */
-    s = open_in(&c, "pipeline/unet");
-    assert_int_equal(s.kind, SOURCE_DIFFUSERS);
-    assert_weights(&c, &s, SOURCE_FIRST_EMA);
     free_case(&c);
 }
 
-static void put_text(const Case *c, const char *name, const char *text)
+/* Wherever it is; a pipeline has one, and a U-Net that is alone says so. */
+static void the_chain_is_that_of_the_scheduler(void **state)
 {
-    test_put(c->folder, name, text, strlen(text));
+    (void)state;
+    Case c = new_case();
+    write_run(&c, "run", 5);
+    move_in(&c, "run/checkpoints/step-00000005", "pipeline");
+    link_in(&c, "pipeline/unet", "link");
+    static const char *const parts[] = {"pipeline/unet", "pipeline/unet/.", "link", "link/"};
+    for (int i = 0; i < 4; i++) {
+        Source s = open_in(&c, parts[i]);
+        assert_int_equal(s.kind, SOURCE_DIFFUSERS);
+        assert_int_equal(s.config.diffusion.timesteps, 77);
+        assert_false(s.chain_assumed);
+        assert_weights(&c, &s, SOURCE_FIRST_EMA);
+    }
+    remove_in(&c, "pipeline/ddpm.json");
+    move_in(&c, "pipeline/scheduler", "scheduler");
+    assert_refused(&c, "pipeline", "ddpm.json: missing, though ");
+    remove_in(&c, "pipeline/checksums.json");
+    assert_refused(&c, "pipeline", "pipeline/scheduler/scheduler_config.json: missing");
+    for (int i = 0; i < 4; i++) {
+        char *path = test_path(c.folder, parts[i]);
+        Source s;
+        Err err;
+        assert_false(source_open(&s, path, &err));
+        assert_non_null(strstr(err.text, "scheduler/scheduler_config.json: missing"));
+        free(path);
+    }
+    remove_in(&c, "pipeline/model_index.json");
+    Source s = open_in(&c, "pipeline/unet"); /* the network and its weights alone */
+    assert_true(s.chain_assumed);
+    assert_int_equal(s.config.diffusion.timesteps, 1000);
+    assert_weights(&c, &s, SOURCE_FIRST_EMA);
+    move_in(&c, "scheduler/scheduler_config.json", "pipeline/unet/scheduler_config.json");
+    s = open_in(&c, "link");
+    assert_false(s.chain_assumed);
+    assert_int_equal(s.config.diffusion.timesteps, 77);
+    put_text(&c, "pipeline/unet/model_index.json", "{}"); /* a pipeline in one folder */
+    s = open_in(&c, "pipeline/unet");
+    assert_int_equal(s.config.diffusion.timesteps, 77);
+    assert_weights(&c, &s, SOURCE_FIRST_EMA);
+    remove_in(&c, "pipeline/unet/scheduler_config.json");
+    assert_refused(&c, "pipeline/unet", "scheduler_config.json: missing");
+    free_case(&c);
 }
 
 static void what_is_no_model_is_refused(void **state)
@@ -383,6 +426,7 @@ int main(void)
         cmocka_unit_test(what_latest_named_is_gone),
         cmocka_unit_test(averages_are_found_by_their_rate),
         cmocka_unit_test(without_our_own_files_it_is_a_pipeline),
+        cmocka_unit_test(the_chain_is_that_of_the_scheduler),
         cmocka_unit_test(what_is_no_model_is_refused),
         cmocka_unit_test(a_network_is_not_made_for_a_file_too_small_for_it),
         cmocka_unit_test(a_file_of_a_model_names_its_folder),
