@@ -2,7 +2,7 @@
  * To start a process takes longer than to decode a small image, so that many share one. What they
  * do to each other in it is seen by how it ends: if not well, nothing of it is used, and each file
  * is decoded by a process that has seen no other. A file that took the decoder over and let it end
- * well could change the pixels of those beside it, whose folder it is in. What a child says of an image is whatever it
+ * well could change the pixels of those beside it. What a child says of an image is whatever it
  * likes: it is checked before it is used.
  *
  * Only the decoder knows how much memory an image takes, by the size that the file states. A child
