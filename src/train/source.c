@@ -319,6 +319,14 @@ static bool not_a_folder(const char *path, Err *err)
 
 static bool not_a_model(const char *path, Err *err)
 {
+    char latest[FILE_PATH];
+    if (!file_path(latest, err, "%s/checkpoints/latest", path)) return false;
+    if (file_is_folder(latest))
+        return err_set(
+            err, ERR_DATA,
+            "%s: has no ddpm.json, and so is no whole checkpoint; copy it again, or name "
+            "another checkpoint of the run",
+            latest);
     if (source_is_run(path))
         return err_set(err, ERR_DATA,
                        "%s: the run has no checkpoint yet (%s/checkpoints/latest names none); one "

@@ -365,6 +365,8 @@ static void a_run_without_a_checkpoint_is_told_from_no_run(void **state)
     assert_refused(&c, "begun", "no checkpoint yet");
     write_run(&c, "begun", 5);
     assert_int_equal(open_in(&c, "begun").step, 5);
+    remove_in(&c, "begun/checkpoints/step-00000005/ddpm.json");
+    assert_refused(&c, "begun", "begun/checkpoints/latest: has no ddpm.json");
     remove_in(&c, "begun/checkpoints/step-00000005"); /* its latest names nothing */
     assert_refused(&c, "begun", "no checkpoint yet");
     /* which is damaged is named, not passed over */
