@@ -6,7 +6,6 @@
 #include "cmd/command.h"
 #include "cmd/describe.h"
 #include "data/png.h"
-#include "train/checkpoint.h"
 #include "train/ema.h"
 #include "train/source.h"
 
@@ -180,7 +179,9 @@ static bool is_png(const char *path)
 static bool print_what(const InfoOptions *o, Err *err)
 {
     if (!file_is_folder(o->path)) return is_png(o->path) ? print_image(o, err) : print_file(o, err);
-    bool begun = source_is_run(o->path) && !checkpoint_exists(o->path);
+    char latest[FILE_PATH];
+    if (!file_path(latest, err, "%s/checkpoints/latest", o->path)) return false;
+    bool begun = source_is_run(o->path) && !file_is_folder(latest);
     return begun ? print_run(o, err) : print_model(o, err);
 }
 

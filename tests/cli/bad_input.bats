@@ -233,6 +233,8 @@ assert_cuts_are_refused() { # PLACES FOLDER FILE COMMAND...
 }
 
 @test "a run without a checkpoint: not sampled, and info has its config" {
+    rm model/checkpoints/latest/ddpm.json
+    refuses 3 "model/checkpoints/latest: has no ddpm.json" -- info model
     rm -r model/checkpoints
     refuses 3 "model: the run has no checkpoint yet" -- sample --model model -n 1 -o x.png
     "$DDPM" info --resolved model/config.json >expected
