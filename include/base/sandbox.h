@@ -20,8 +20,8 @@ typedef struct {
     size_t map_size;
 } Sandbox;
 
-/* Address space for `size` bytes, which takes memory only where it is written to. ERR_FAILED says
- * how much `what` found no room for. */
+/* Address space for `size` bytes, which takes memory only where it is written to; but all of it has
+ * to fit (memory_fits). ERR_FAILED says how much `what` found no room for. */
 bool sandbox_open(Sandbox *box, size_t size, const char *what, Err *err);
 void sandbox_close(Sandbox *box);
 

@@ -98,14 +98,10 @@ bool file_read(unsigned char **data, size_t *size, const char *path, size_t max,
     if (reader.size > max)
         err_set(err, ERR_DATA, "%s: has %zu bytes; at most %zu are expected", path, reader.size,
                 max);
-    else if (!(*data = malloc(reader.size + 1)))
-        memory_refused(reader.size + 1, path, err);
-    else if (!file_take(&reader, *data, reader.size, err))
-        free(*data), *data = NULL;
-    if (*data) {
-        *size = reader.size;
-        (*data)[*size] = 0;
-    }
+    else
+        *data = memory_new(reader.size + 1, 1, path, err);
+    if (*data && !file_take(&reader, *data, reader.size, err)) free(*data), *data = NULL;
+    if (*data) *size = reader.size;
     file_close(&reader);
     return *data != NULL;
 }

@@ -81,6 +81,7 @@ static void inherit(const Sandbox *box, bool yes)
 bool sandbox_open(Sandbox *box, size_t size, const char *what, Err *err)
 {
     *box = (Sandbox){0};
+    if (!memory_fits(size, what, err)) return false;
     size_t whole = size <= SIZE_MAX / 2 ? size + FRONT : 0;
     void *map = MAP_FAILED;
     if (whole > 0)
