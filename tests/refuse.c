@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -78,6 +80,17 @@ bool test_forbid_seccomp(void)
 }
 
 #endif
+
+bool test_limit_memory(size_t more)
+{
+    struct rlimit limit;
+    size_t pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    bool known = file && fscanf(file, "%zu", &pages) == 1 && getrlimit(RLIMIT_AS, &limit) == 0;
+    if (file) fclose(file);
+    limit.rlim_cur = (rlim_t)(pages * (size_t)sysconf(_SC_PAGESIZE) + more);
+    return known && setrlimit(RLIMIT_AS, &limit) == 0;
+}
 
 void test_need_walls(void)
 {

@@ -24,19 +24,20 @@ bool zip_crc32_file(uint32_t *crc, size_t *size, const char *path, Err *err);
  * memory. */
 unsigned char *zip_deflate(size_t *out_size, const void *data, size_t size);
 
-/* The first `bytes` of what gzip_read would give, at most: *size are there. A small gzip file can
- * unpack to a thousand times its size, so a header is best read before the rest. */
-bool gzip_start(void *start, size_t *size, size_t bytes, const char *path, Err *err);
+/* The first `bytes` of a file, unpacked if it is gzip (told by its first bytes, not by its name),
+ * or fewer: *size. *most is what it can come to as a whole, by its size: its header is best
+ * compared with that before memory is taken for the rest. */
+bool gzip_start(void *start, size_t *size, size_t bytes, size_t *most, const char *path, Err *err);
 
-/* The whole of a file, unpacked if it is gzip (told by its first bytes, not by its name). One zero
- * byte follows that `size` does not count. Damage, and more than `max` bytes, are ERR_DATA. The
- * caller frees *data. */
-bool gzip_read(unsigned char **data, size_t *size, const char *path, size_t max, Err *err);
+/* The `bytes` behind the first `skip`. *size is how many there are, fewer where the file ends, and
+ * one more, which is not in `out`, where it does not. Damage is ERR_DATA. */
+bool gzip_read(void *out, size_t *size, size_t bytes, size_t skip, const char *path, Err *err);
 
 /* Whether the file starts as a ZIP archive does; false if it cannot be read. */
 bool zip_is_archive(const char *path);
 
-/* One member, unpacked, with a zero byte behind. Lengths, places and the CRC are checked. */
+/* One member, unpacked, in a block of memory_new with a zero byte behind. Lengths, places and the
+ * CRC are checked. */
 bool zip_read(unsigned char **data, size_t *size, const char *path, const char *member, Err *err);
 
 /* A member to be: `head`, then `data`. */

@@ -22,8 +22,13 @@ typedef struct {
 void dataset_release(Dataset *set);
 
 /* Take memory for what `set` says (count, height, width, channels), and for labels if `labels`.
- * For the readers of formats; `path` is named where there is no room. */
+ * For the readers of formats; `path` is named where there is no room. Images of 2^30 bytes and more
+ * (data/image.h) are ERR_DATA. On false `set` is empty. */
 bool dataset_allocate(Dataset *set, bool labels, const char *path, Err *err);
+
+/* The same with `pixels` that are there, in a block of memory_new, which is the set's from now on;
+ * on false it is freed. */
+bool dataset_adopt(Dataset *set, uint8_t *pixels, bool labels, const char *path, Err *err);
 
 /* `out` (new) = the images index [count] of `from`, in that order, with their labels. */
 bool dataset_choose(Dataset *out, const Dataset *from, const uint32_t *index, int count, Err *err);

@@ -18,8 +18,10 @@ typedef struct {
     uint8_t *pixels;             /* [height,width,channels] */
 } Image;
 
-/* Black pixels. ERR_USAGE at 2^30 bytes and more, which no PNG writer here can hold; ERR_FAILED if
- * there is no memory. */
+/* Whether it has fewer than 2^30 bytes: more can neither be resized nor written. */
+bool image_is_possible(int height, int width, int channels);
+
+/* Black pixels. ERR_USAGE if it is not possible, ERR_FAILED if there is no memory. */
 bool image_new(Image *image, int height, int width, int channels, Err *err);
 
 size_t image_bytes(const Image *image); /* of its pixels */
@@ -48,7 +50,7 @@ bool image_read_some(Image *images, int *count, const char *const *paths, int ch
 
 /* `out` = the largest part in the middle of `image` that has the shape height : width, resized to
  * height x width (Mitchell's filter to shrink, Catmull and Rom's to enlarge). `out` is allocated.
- */
+ * ERR_USAGE if one of the two is not possible. */
 bool image_fit(Image *out, const Image *image, int height, int width, Err *err);
 
 /* `out` = `image` in the middle of height x width black pixels, an odd one more below and to the

@@ -189,9 +189,9 @@ static bool parse_header(Array *array, const char *text, const char *path, Err *
 
 /* Where the bytes come from: a file, or a member of a .npz in memory. */
 typedef struct {
-    FileReader *reader; /* or NULL, and then: */
-    const unsigned char *memory;
-    size_t size, taken; /* bytes */
+    FileReader *reader;    /* or NULL, and then: */
+    unsigned char *memory; /* of memory_new */
+    size_t size, taken;    /* bytes */
     const char *path;
 } Source;
 
@@ -254,12 +254,24 @@ static bool check_size(const Array *array, const Source *source, Err *err)
                    source->path, types[array->type].name, bytes, left);
 }
 
+/* That of a member stays in its block, which becomes the array's: there may be no room for two. */
+static bool read_data(Array *array, const Array *header, Source *source, Err *err)
+{
+    if (source->reader)
+        return array_init(array, header->type, header->ndim, header->shape, source->path, err) &&
+               take(source, array->data, bytes_of(array), err);
+    *array = *header;
+    array->count = (source->size - source->taken) / types[array->type].size;
+    array->data = memmove(source->memory, source->memory + source->taken, bytes_of(array));
+    source->memory = NULL;
+    return true;
+}
+
 static bool read_array(Array *array, Source *source, Err *err)
 {
     Array header = {0};
     return read_header(&header, source, err) && check_size(&header, source, err) &&
-           array_init(array, header.type, header.ndim, header.shape, source->path, err) &&
-           take(source, array->data, bytes_of(array), err);
+           read_data(array, &header, source, err);
 }
 
 static bool read_file(Array *array, const char *path, Err *err)
@@ -290,7 +302,7 @@ bool npz_read(Array *array, const char *path, const char *key, Err *err)
         return false;
     Source source = {.memory = bytes, .size = size, .path = name};
     bool good = read_array(array, &source, err);
-    free(bytes);
+    free(source.memory);
     if (!good) array_release(array);
     return good;
 }

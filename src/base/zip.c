@@ -1,8 +1,9 @@
 /*
  * The central directory at the end of an archive is what counts, as for every other reader; local
- * headers are only looked at for where the data starts. What a member says of its unpacked size is
- * believed no further than deflate can pack (1032 to 1), so that a small file cannot ask for
- * gigabytes.
+ * headers are only looked at for where the data starts. What a file says of its unpacked size is
+ * believed no further than deflate can pack (a match of 258 bytes in 2 bits), so that a small one
+ * cannot ask for gigabytes; and what is unpacked goes straight to its place, for it may be most of
+ * what the machine has.
  */
 #include "base/zip.h"
 
@@ -92,22 +93,11 @@ unsigned char *zip_deflate(size_t *out_size, const void *data, size_t size)
 }
 
 /* What zlib takes to unpack: its window and some tables (zlib's technical notes). */
-enum { INFLATE_MEMORY = 44 << 10 };
+enum { INFLATE_MEMORY = 44 << 10, DEFLATE_MOST = 1032 /* bytes that one may unpack to */ };
 
 /* --- gzip --- */
 
 enum { GZIP_BUFFER = 1 << 17 }; /* zlib makes one of this size and one of twice that */
-
-/* The buffer, grown so that at least one more byte and the final zero fit; NULL, with the old one
- * freed, if there is no memory. */
-static unsigned char *grow(unsigned char *data, size_t *room, size_t used)
-{
-    if (used + 1 < *room) return data;
-    *room = 2 * *room;
-    unsigned char *grown = realloc(data, *room);
-    if (!grown) free(data);
-    return grown;
-}
 
 static bool gzip_failed(gzFile in, const char *path, Err *err)
 {
@@ -118,31 +108,11 @@ static bool gzip_failed(gzFile in, const char *path, Err *err)
                    code == Z_BUF_ERROR ? "it is cut short" : text);
 }
 
-/* One byte more than `max` is read, to know of it. */
-static bool gzip_read_all(gzFile in, unsigned char **data, size_t *size, const char *path,
-                          size_t max, Err *err)
-{
-    size_t room = 1 << 16;
-    *data = malloc(room);
-    while (*data && *size <= max) {
-        size_t want = room - 1 - *size, left = max - *size;
-        if (want > left) want = left + 1;
-        int got = gzread(in, *data + *size, want < 1u << 30 ? (unsigned)want : 1u << 30);
-        int code;
-        gzerror(in, &code);
-        if (got < 0 || code == Z_BUF_ERROR) return gzip_failed(in, path, err);
-        if (got == 0) return true;
-        *size += (size_t)got;
-        *data = grow(*data, &room, *size);
-    }
-    if (!*data) return memory_refused(room, path, err);
-    return err_set(err, ERR_DATA, "%s: holds more than the %zu bytes expected", path, max);
-}
-
-static gzFile gzip_open(const char *path, Err *err)
+static gzFile gzip_open(size_t *packed, const char *path, Err *err)
 {
     FileReader reader;
     if (!file_open(&reader, path, err)) return NULL; /* for its messages */
+    *packed = reader.size;
     file_close(&reader);
     gzFile in = gzopen(path, "rbe");
     if (in)
@@ -152,30 +122,44 @@ static gzFile gzip_open(const char *path, Err *err)
     return in;
 }
 
-bool gzip_start(void *start, size_t *size, size_t bytes, const char *path, Err *err)
+/* Up to `bytes` more to `out`; *size are there. */
+static bool gzip_take(gzFile in, unsigned char *out, size_t *size, size_t bytes, const char *path,
+                      Err *err)
 {
-    *size = 0;
-    gzFile in = gzip_open(path, err);
+    for (*size = 0; *size < bytes;) {
+        size_t want = bytes - *size;
+        int got = gzread(in, out + *size, want < 1u << 30 ? (unsigned)want : 1u << 30), code;
+        gzerror(in, &code);
+        if (got < 0 || code == Z_BUF_ERROR) return gzip_failed(in, path, err);
+        if (got == 0) break;
+        *size += (size_t)got;
+    }
+    return true;
+}
+
+bool gzip_start(void *start, size_t *size, size_t bytes, size_t *most, const char *path, Err *err)
+{
+    *size = *most = 0;
+    gzFile in = gzip_open(most, path, err);
     if (!in) return false;
-    int got = gzread(in, start, (unsigned)bytes), code;
-    gzerror(in, &code);
-    bool good = (got >= 0 && code != Z_BUF_ERROR) || gzip_failed(in, path, err);
-    if (good) *size = (size_t)got;
+    bool good = gzip_take(in, start, size, bytes, path, err);
+    if (!gzdirect(in)) *most *= DEFLATE_MOST;
     gzclose_r(in);
     return good;
 }
 
-bool gzip_read(unsigned char **data, size_t *size, const char *path, size_t max, Err *err)
+bool gzip_read(void *out, size_t *size, size_t bytes, size_t skip, const char *path, Err *err)
 {
-    *data = NULL, *size = 0;
-    gzFile in = gzip_open(path, err);
+    unsigned char more;
+    size_t packed, after = 0;
+    *size = 0;
+    gzFile in = gzip_open(&packed, path, err);
     if (!in) return false;
-    bool good = gzip_read_all(in, data, size, path, max, err);
+    bool good = gzseek(in, (z_off_t)skip, SEEK_SET) >= 0 || gzip_failed(in, path, err);
+    good = good && gzip_take(in, out, size, bytes, path, err) &&
+           (*size < bytes || gzip_take(in, &more, &after, 1, path, err));
+    *size += after;
     gzclose_r(in);
-    if (good)
-        (*data)[*size] = 0;
-    else
-        free(*data), *data = NULL, *size = 0;
     return good;
 }
 
@@ -259,15 +243,15 @@ static bool open_archive(Archive *archive, const char *path, Err *err)
     size_t size = archive->reader.size;
     if (size < END_SIZE) return damaged(archive, err, "it is too short");
     size_t tail_size = size < END_SIZE + 65535 ? size : END_SIZE + 65535;
-    unsigned char *tail = malloc(tail_size);
-    if (!tail) return memory_refused(tail_size, path, err);
+    unsigned char *tail = memory_new(tail_size, 1, path, err);
+    if (!tail) return false;
     bool good = take_at(archive, tail, size - tail_size, tail_size, err) &&
                 find_directory(archive, tail, tail_size, err);
     free(tail);
     if (!good) return false;
-    archive->directory = malloc(archive->size + 1);
-    if (!archive->directory) return memory_refused(archive->size + 1, path, err);
-    return take_at(archive, archive->directory, archive->place, archive->size, err);
+    archive->directory = memory_new(archive->size, 1, path, err);
+    return archive->directory &&
+           take_at(archive, archive->directory, archive->place, archive->size, err);
 }
 
 static void close_archive(Archive *archive)
@@ -313,7 +297,7 @@ static bool find_bytes(size_t *place, const Entry *entry, Archive *archive, Err 
         return damaged(archive, err, "the member is neither stored nor deflated");
     if (entry->method == STORED && entry->packed != entry->size)
         return damaged(archive, err, "the member's two sizes differ");
-    if (entry->size / 1032 > entry->packed)
+    if (entry->size / DEFLATE_MOST > entry->packed)
         return damaged(archive, err, "the member cannot unpack to the size it says");
     if (entry->place > archive->place || archive->place - entry->place < LOCAL_SIZE)
         return damaged(archive, err, "the member is not where it says");
@@ -325,16 +309,34 @@ static bool find_bytes(size_t *place, const Entry *entry, Archive *archive, Err 
     return true;
 }
 
-/* A deflated member to exactly the bytes of `out` that it says it has. */
-static bool inflate_all(unsigned char *out, const Entry *entry, unsigned char *packed,
-                        const Archive *archive, Err *err)
+/* All of the stream, whose bytes are the next of the file. */
+static bool inflate_from(z_stream *stream, const Entry *entry, Archive *archive, int *code,
+                         Err *err)
 {
-    z_stream stream = {.next_in = packed, .avail_in = (uInt)entry->packed};
-    stream.next_out = out, stream.avail_out = (uInt)entry->size;
+    unsigned char part[AT_ONCE];
+    size_t left = entry->packed;
+    do {
+        if (stream->avail_in == 0) {
+            stream->next_in = part;
+            stream->avail_in = (uInt)(left < sizeof part ? left : sizeof part);
+            left -= stream->avail_in;
+            if (!file_take(&archive->reader, part, stream->avail_in, err)) return false;
+        }
+        *code = inflate(stream, Z_NO_FLUSH);
+    } while (*code == Z_OK && (left > 0 || stream->avail_in > 0));
+    stream->avail_in += left > 0;
+    return true;
+}
+
+/* A deflated member to exactly the bytes of `out` that it says it has. */
+static bool inflate_all(unsigned char *out, const Entry *entry, Archive *archive, Err *err)
+{
+    z_stream stream = {.next_out = out, .avail_out = (uInt)entry->size};
     int code = inflateInit2(&stream, -MAX_WBITS);
     if (code == Z_OK) {
-        code = inflate(&stream, Z_FINISH);
+        bool read = inflate_from(&stream, entry, archive, &code, err);
         inflateEnd(&stream);
+        if (!read) return false;
     }
     if (code == Z_MEM_ERROR) return memory_refused(INFLATE_MEMORY, archive->path, err);
     if (code == Z_STREAM_END && stream.avail_in == 0 && stream.avail_out == 0) return true;
@@ -344,12 +346,7 @@ static bool inflate_all(unsigned char *out, const Entry *entry, unsigned char *p
 static bool unpack(unsigned char *out, const Entry *entry, Archive *archive, size_t place, Err *err)
 {
     if (entry->method == STORED) return take_at(archive, out, place, entry->packed, err);
-    unsigned char *packed = malloc((size_t)entry->packed + 1);
-    if (!packed) return memory_refused((size_t)entry->packed + 1, archive->path, err);
-    bool good = take_at(archive, packed, place, entry->packed, err) &&
-                inflate_all(out, entry, packed, archive, err);
-    free(packed);
-    return good;
+    return take_at(archive, out, place, 0, err) && inflate_all(out, entry, archive, err);
 }
 
 static bool read_member(unsigned char **data, size_t *size, Archive *archive, const char *member,
@@ -360,10 +357,8 @@ static bool read_member(unsigned char **data, size_t *size, Archive *archive, co
     if (!find_entry(&entry, archive, member, err) || !find_bytes(&place, &entry, archive, err))
         return false;
     *size = entry.size;
-    *data = malloc(*size + 1);
-    if (!*data) return memory_refused(*size + 1, archive->path, err);
-    (*data)[*size] = 0;
-    if (!unpack(*data, &entry, archive, place, err)) return false;
+    *data = memory_new(*size + 1, 1, archive->path, err);
+    if (!*data || !unpack(*data, &entry, archive, place, err)) return false;
     if (zip_crc32(*data, *size) == entry.crc) return true;
     return damaged(archive, err, "the member's bytes do not have the CRC it says");
 }

@@ -2,22 +2,40 @@
 
 #include "base/memory.h"
 #include "base/whole.h"
+#include "data/image.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-bool dataset_allocate(Dataset *set, bool labels, const char *path, Err *err)
+/* With `pixels`, or new ones. */
+static bool complete(Dataset *set, uint8_t *pixels, bool labels, const char *path, Err *err)
 {
     assert(set->count > 0 && set->height > 0 && set->width > 0 && set->channels > 0);
+    set->pixels = pixels, set->labels = NULL;
+    bool done = image_is_possible(set->height, set->width, set->channels) ||
+                err_set(err, ERR_DATA,
+                        "%s: images of %d x %d x %d bytes are too large: they must be fewer than "
+                        "2^30",
+                        path, set->height, set->width, set->channels);
     size_t image = (size_t)set->height * (size_t)set->width * (size_t)set->channels;
-    set->pixels = memory_new((size_t)set->count, image, path, err);
-    set->labels = set->pixels && labels
-                      ? memory_new((size_t)set->count, sizeof *set->labels, path, err)
-                      : NULL;
-    if (set->pixels && (!labels || set->labels)) return true;
+    if (done && !pixels) set->pixels = memory_new((size_t)set->count, image, path, err);
+    if (done && set->pixels && labels)
+        set->labels = memory_new((size_t)set->count, sizeof *set->labels, path, err);
+    if (done && set->pixels && (!labels || set->labels)) return true;
     dataset_release(set);
     return false;
+}
+
+bool dataset_allocate(Dataset *set, bool labels, const char *path, Err *err)
+{
+    return complete(set, NULL, labels, path, err);
+}
+
+bool dataset_adopt(Dataset *set, uint8_t *pixels, bool labels, const char *path, Err *err)
+{
+    assert(pixels);
+    return complete(set, pixels, labels, path, err);
 }
 
 void dataset_release(Dataset *set)

@@ -17,7 +17,7 @@
 
 enum {
     MAX_FILE = 1 << 30, /* bytes of a file that is read */
-    MAX_IMAGE = 1 << 30 /* stb_image_write multiplies sizes in int */
+    MAX_IMAGE = 1 << 30 /* stb's writer and resizer multiply sizes in int */
 };
 
 /* zlib packs better than stb does, and where there is no memory says so instead of ending the
@@ -41,16 +41,26 @@ static unsigned char *pack(const unsigned char *data, int size, int *out_size)
 #define STB_IMAGE_RESIZE_IMPLEMENTATION
 #include <stb_image_resize.h>
 
+bool image_is_possible(int height, int width, int channels)
+{
+    assert(height > 0 && width > 0 && channels > 0);
+    size_t row = (size_t)width * (size_t)channels;
+    return row < MAX_IMAGE && row * (size_t)height < MAX_IMAGE;
+}
+
+static bool check_size(int height, int width, int channels, Err *err)
+{
+    return image_is_possible(height, width, channels) ||
+           err_set(err, ERR_USAGE,
+                   "an image of %d x %d pixels is too large: its bytes must be fewer than 2^30",
+                   height, width);
+}
+
 bool image_new(Image *image, int height, int width, int channels, Err *err)
 {
     *image = (Image){.height = height, .width = width, .channels = channels};
-    assert(height > 0 && width > 0 && channels > 0);
-    size_t row = (size_t)width * (size_t)channels;
-    if (row >= MAX_IMAGE || row * (size_t)height >= MAX_IMAGE)
-        return err_set(err, ERR_USAGE,
-                       "an image of %d x %d pixels is too large: its bytes must be fewer than 2^30",
-                       height, width);
-    image->pixels = memory_new(row * (size_t)height, 1, "an image", err);
+    if (!check_size(height, width, channels, err)) return false;
+    image->pixels = memory_new(image_bytes(image), 1, "an image", err);
     return image->pixels != NULL;
 }
 
@@ -141,7 +151,10 @@ static Image middle(const Image *image, int height, int width)
 /* Copied if it has that size already: Mitchell's filter blurs at a scale of one. */
 bool image_fit(Image *out, const Image *image, int height, int width, Err *err)
 {
-    if (!image_new(out, height, width, image->channels, err)) return false;
+    *out = (Image){0};
+    if (!check_size(image->height, image->width, image->channels, err) ||
+        !image_new(out, height, width, image->channels, err))
+        return false;
     Image part = middle(image, height, width);
     int stride = image->width * image->channels, row = width * image->channels;
     if (part.height == height && part.width == width) {

@@ -1,5 +1,6 @@
 /*
- * base/npy checks the file; here it is asked whether the array is one of images.
+ * base/npy checks the file; here it is asked whether the array is one of images, which it then
+ * becomes as it is: there may be no room for two.
  */
 #include "data/npy_images.h"
 
@@ -7,7 +8,6 @@
 #include "base/zip.h"
 
 #include <limits.h>
-#include <string.h>
 
 enum { MAX_LABEL = 65535 };
 
@@ -50,9 +50,9 @@ static bool read_images(Dataset *set, const char *path, bool labels, Err *err)
                          .height = (int)array.shape[1],
                          .width = (int)array.shape[2],
                          .channels = array.ndim == 4 ? (int)array.shape[3] : 1};
-        done = dataset_allocate(set, labels, path, err);
+        done = dataset_adopt(set, array.data, labels, path, err);
+        array.data = NULL;
     }
-    if (done) memcpy(set->pixels, array.data, array.count);
     array_release(&array);
     return done;
 }

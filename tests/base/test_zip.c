@@ -59,23 +59,25 @@ static void put_file(const void *bytes, size_t size)
     if (!file_write_whole(path, bytes, size, &err)) fail_msg("%s", err.text);
 }
 
-/* Whether the read succeeds; it then gives exactly `expected`, else it names the file. */
-static bool gzip_gives(const void *expected, size_t expected_size, size_t max)
+/* Whether the read succeeds; it then gives the `size` bytes, all there are, else it names the file.
+ * Cut anywhere into what is passed over and what is read. */
+static bool gzip_gives(const char *expected, size_t size)
 {
     Err err = {0};
-    unsigned char *data;
-    size_t size;
-    if (!gzip_read(&data, &size, path, max, &err)) {
-        assert_null(data);
-        assert_int_equal(err.kind, ERR_DATA);
-        assert_non_null(strstr(err.text, path));
-        return false;
+    char *data = malloc(size + 1);
+    size_t step = size < 1000 ? 1 : size / 3, there;
+    bool good = true;
+    for (size_t skip = 0; skip <= size && good; skip += step) {
+        memset(data, 7, size + 1);
+        good = gzip_read(data, &there, size - skip, skip, path, &err);
+        if (!good) break;
+        assert_int_equal(there, size - skip);
+        assert_memory_equal(data, expected + skip, size - skip);
+        assert_int_equal(data[size - skip], 7);
     }
-    assert_int_equal(size, expected_size);
-    assert_memory_equal(data, expected, size);
-    assert_int_equal(data[size], 0);
+    if (!good) assert_true(err.kind == ERR_DATA && strstr(err.text, path));
     free(data);
-    return true;
+    return good;
 }
 
 static void the_crc_is_the_usual_one(void **state)
@@ -115,29 +117,45 @@ static void the_crc_of_a_file_is_that_of_its_bytes(void **state)
     assert_non_null(strstr(err.text, "is a folder"));
 }
 
+/* How many bytes there are, where `bytes` are asked for. */
+static size_t gzip_size(size_t bytes, size_t skip)
+{
+    char *data = malloc(bytes + 1);
+    size_t size = 77;
+    Err err;
+    data[bytes] = 7;
+    if (!gzip_read(data, &size, bytes, skip, path, &err)) fail_msg("%s", err.text);
+    assert_int_equal(data[bytes], 7);
+    free(data);
+    return size;
+}
+
 static void gzip_and_plain_files_are_read(void **state)
 {
     (void)state;
-    put_file(gzip_file, sizeof gzip_file);
-    assert_true(gzip_gives(TEXT, TEXT_SIZE, TEXT_SIZE));
-    assert_true(gzip_gives(TEXT, TEXT_SIZE, SIZE_MAX));
-    assert_false(gzip_gives(TEXT, TEXT_SIZE, TEXT_SIZE - 1));
-    put_file(TEXT, TEXT_SIZE);
-    assert_true(gzip_gives(TEXT, TEXT_SIZE, TEXT_SIZE));
-    assert_false(gzip_gives(TEXT, TEXT_SIZE, TEXT_SIZE - 1));
+    for (int plain = 0; plain < 2; plain++) {
+        put_file(plain ? (const void *)TEXT : gzip_file, plain ? TEXT_SIZE : sizeof gzip_file);
+        assert_true(gzip_gives(TEXT, TEXT_SIZE));
+        assert_int_equal(gzip_size(TEXT_SIZE + 99, 0), TEXT_SIZE);
+        assert_int_equal(gzip_size(TEXT_SIZE - 1, 0), TEXT_SIZE); /* one is not read */
+        assert_int_equal(gzip_size(50, 0), 51);
+        assert_int_equal(gzip_size(50, TEXT_SIZE - 20), 20);
+        assert_int_equal(gzip_size(50, TEXT_SIZE + 20), 0);
+        assert_int_equal(gzip_size(0, 0), 1);
+    }
     put_file("", 0);
-    assert_true(gzip_gives("", 0, 0));
+    assert_true(gzip_gives("", 0));
 }
 
 static void large_files_are_read_whole(void **state)
 {
     (void)state;
     enum { SIZE = 1000003 };
-    unsigned char *bytes = malloc(SIZE);
-    for (size_t i = 0; i < SIZE; i++) bytes[i] = (unsigned char)(i * 2654435761u >> 24);
+    char *bytes = malloc(SIZE);
+    for (size_t i = 0; i < SIZE; i++) bytes[i] = (char)(i * 2654435761u >> 24);
     put_file(bytes, SIZE);
-    assert_true(gzip_gives(bytes, SIZE, SIZE));
-    assert_false(gzip_gives(bytes, SIZE, SIZE - 1));
+    assert_true(gzip_gives(bytes, SIZE));
+    assert_int_equal(gzip_size(SIZE - 1, 0), SIZE);
     free(bytes);
 }
 
@@ -148,7 +166,7 @@ static void damaged_gzip_is_refused(void **state)
     for (size_t cut = 2; cut < sizeof gzip_file; cut++) {
         if (cut == sizeof gzip_file / 2) continue;
         put_file(gzip_file, cut);
-        if (gzip_gives(TEXT, TEXT_SIZE / 2, TEXT_SIZE))
+        if (gzip_gives(TEXT, TEXT_SIZE / 2))
             assert_in_range(cut, sizeof gzip_file / 2 + 1, sizeof gzip_file / 2 + 1);
     }
     unsigned char changed[sizeof gzip_file];
@@ -156,12 +174,12 @@ static void damaged_gzip_is_refused(void **state)
         memcpy(changed, gzip_file, sizeof changed);
         changed[at] ^= 0x15;
         put_file(changed, sizeof changed);
-        assert_false(gzip_gives(TEXT, TEXT_SIZE, TEXT_SIZE));
+        assert_false(gzip_gives(TEXT, TEXT_SIZE));
     }
     Err err;
-    unsigned char *data;
+    unsigned char data[10];
     size_t size;
-    assert_false(gzip_read(&data, &size, "tests/none.gz", 10, &err));
+    assert_false(gzip_read(data, &size, sizeof data, 0, "tests/none.gz", &err));
     assert_non_null(strstr(err.text, "tests/none.gz"));
 }
 
@@ -170,21 +188,22 @@ static void the_start_is_what_the_whole_begins_with(void **state)
     (void)state;
     Err err;
     char start[TEXT_SIZE + 8];
-    size_t size;
+    size_t size, most;
     for (int plain = 0; plain < 2; plain++) {
         put_file(plain ? (const void *)TEXT : gzip_file, plain ? TEXT_SIZE : sizeof gzip_file);
         for (size_t bytes = 0; bytes <= sizeof start; bytes++) {
             memset(start, 0, sizeof start);
-            assert_true(gzip_start(start, &size, bytes, path, &err));
+            assert_true(gzip_start(start, &size, bytes, &most, path, &err));
+            assert_int_equal(most, plain ? TEXT_SIZE : 1032 * sizeof gzip_file);
             assert_int_equal(size, bytes < TEXT_SIZE ? bytes : TEXT_SIZE);
             assert_memory_equal(start, TEXT, size);
         }
     }
     put_file(gzip_file, 20);
-    assert_false(gzip_start(start, &size, sizeof start, path, &err));
+    assert_false(gzip_start(start, &size, sizeof start, &most, path, &err));
     assert_int_equal(err.kind, ERR_DATA);
     assert_non_null(strstr(err.text, "cut short"));
-    assert_false(gzip_start(start, &size, 4, "tests/none.gz", &err));
+    assert_false(gzip_start(start, &size, 4, &most, "tests/none.gz", &err));
     assert_non_null(strstr(err.text, "tests/none.gz"));
 }
 
@@ -285,6 +304,48 @@ static void every_field_is_checked(void **state)
     assert_false(with_field(end + 20, 2, 6)); /* length of the comment */
 }
 
+static void assert_says(const unsigned char *bytes, size_t size, const char *member,
+                        const char *words)
+{
+    Err err;
+    unsigned char *data;
+    put_file(bytes, size);
+    assert_false(zip_read(&data, &size, path, member, &err));
+    assert_int_equal(err.kind, ERR_DATA);
+    if (!strstr(err.text, words)) fail_msg("%s\n does not say: %s", err.text, words);
+}
+
+/* What 25 bytes cannot unpack to is refused for that, and no memory is taken. */
+static void a_size_that_cannot_be_is_not_believed(void **state)
+{
+    (void)state;
+    unsigned char changed[sizeof zip_file];
+    memcpy(changed, zip_file, sizeof changed);
+    unsigned char *size = changed + DIRECTORY + 24;
+    size[0] = 25800 & 255, size[1] = 25800 >> 8;
+    assert_says(changed, sizeof changed, "a.txt", "does not unpack to the size it says");
+    size[0] = 26832 & 255, size[1] = 26832 >> 8; /* 26 times 1032 */
+    assert_says(changed, sizeof changed, "a.txt", "cannot unpack to the size it says");
+}
+
+/* The last entry says that more follows than there is: the record of the end, were it taken for
+ * that, and then what is behind the file. */
+static void an_entry_ends_inside_of_the_directory(void **state)
+{
+    (void)state;
+    enum { LAST = DIRECTORY + 2 * 51 };
+    static const size_t lengths[] = {28, 30, 32}; /* of name, extra field, comment */
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+        for (int more = 1; more < 300; more++) {
+            unsigned char changed[sizeof zip_file];
+            memcpy(changed, zip_file, sizeof changed);
+            unsigned length = changed[LAST + lengths[i]] + (unsigned)more;
+            changed[LAST + lengths[i]] = (unsigned char)length;
+            changed[LAST + lengths[i] + 1] = (unsigned char)(length >> 8);
+            assert_says(changed, sizeof changed, "a.txt", "an entry of its directory is cut short");
+        }
+}
+
 static void a_name_may_not_be_there_twice(void **state)
 {
     (void)state;
@@ -330,6 +391,8 @@ int main(void)
         cmocka_unit_test(another_program_s_archive_is_read),
         cmocka_unit_test(damaged_archives_are_refused),
         cmocka_unit_test(every_field_is_checked),
+        cmocka_unit_test(a_size_that_cannot_be_is_not_believed),
+        cmocka_unit_test(an_entry_ends_inside_of_the_directory),
         cmocka_unit_test(a_name_may_not_be_there_twice),
         cmocka_unit_test(what_is_written_is_read),
     };

@@ -1,4 +1,5 @@
 #include "data/idx.h"
+#include "refuse.h"
 #include "support.h"
 
 #include <stdio.h>
@@ -115,11 +116,11 @@ static void damaged_files_are_errors_that_name_them(void **state)
     put_idx(folder, labels, LABELS, COUNT - 1, COUNT - 1, 0);
     assert_refused(folder, labels, "3 labels for 4 images");
     put_idx(folder, labels, LABELS, COUNT, COUNT + 1, 0);
-    assert_refused(folder, labels, "5 bytes of data where its header says 4");
+    assert_refused(folder, labels, "more than 4 bytes of data where its header says 4");
     put_idx(folder, labels, IMAGES, COUNT, COUNT, 0);
     assert_refused(folder, labels, "0x00000801");
     put_idx(folder, images, IMAGES, COUNT, COUNT * SIZE - 1, 0);
-    assert_refused(folder, images, "59 bytes of data where its header says 60");
+    assert_refused(folder, images, "at most 59 bytes of data where its header says 60");
     put_idx(folder, images, LABELS, COUNT, COUNT * SIZE, 0);
     assert_refused(folder, images, "starts with 0x00000801, not 0x00000803");
     put_idx(folder, images, IMAGES, 0, 0, 0);
@@ -135,6 +136,73 @@ static void damaged_files_are_errors_that_name_them(void **state)
     test_remove_folder(folder);
 }
 
+/* Put the header alone, of images of those sizes, with zeros up to `size` bytes, perhaps packed. */
+static void put_sizes(const char *folder, uint32_t count, uint32_t height, uint32_t width,
+                      long size, bool packed)
+{
+    char command[512];
+    uint8_t file[16];
+    const uint32_t numbers[] = {IMAGES, count, height, width};
+    for (size_t i = 0; i < sizeof file; i++)
+        file[i] = (uint8_t)(numbers[i / 4] >> (24 - 8 * (i % 4)));
+    test_put(folder, "train-images-idx3-ubyte", file, sizeof file);
+    snprintf(command, sizeof command, "cd '%s' && truncate -s %ld train-images-*%s", folder, size,
+             packed ? " && gzip -f train-images-*" : "");
+    assert_int_equal(system(command), 0);
+}
+
+/* The first product is 2^64, which has room for nothing. Of the packed ones the file has about a
+ * hundred bytes, so that it could hold as many times 1032. */
+static void sizes_beyond_the_file_are_refused(void **state)
+{
+    (void)state;
+    static const char images[] = "train-images-idx3-ubyte";
+    char *folder = test_temp_folder();
+    put_sizes(folder, 16, 1 << 30, 1 << 30, 16, false);
+    assert_refused(folder, images, "size 2 in its header, 1073741824, cannot be");
+    put_sizes(folder, 2, 1 << 30, 1 << 30, 16, false);
+    assert_refused(folder, images, "at most 0 bytes of data where its header says 2305843009");
+    put_sizes(folder, 1, 1 << 15, 1 << 15, 16 + (1L << 30), false);
+    assert_refused(folder, images, "32768 x 32768 x 1 bytes are too large");
+    test_remove_folder(folder);
+    folder = test_temp_folder();
+    put_sizes(folder, 1, 100, 300, 60 << 10, true);
+    assert_refused(folder, images, "more than 30000 bytes of data where its header says 30000");
+    test_remove_folder(folder);
+    folder = test_temp_folder();
+    put_sizes(folder, 1, 300, 300, 60 << 10, true);
+    assert_refused(folder, images, "holds 61424 bytes of data where its header says 90000");
+    test_remove_folder(folder);
+    folder = test_temp_folder();
+    put_sizes(folder, 1000, 3000, 300, 60 << 10, true);
+    assert_refused(folder, images, "bytes of data where its header says 900000000");
+    assert_refused(folder, images, "holds at most ");
+    test_remove_folder(folder);
+}
+
+static const char *packed;
+
+static bool has_room_for_little_more_than_the_set(void)
+{
+    Dataset set;
+    Err err;
+    bool done =
+        test_limit_memory((size_t)60 << 20) && idx_read(&set, packed, DATASET_TRAIN, false, &err);
+    if (done) dataset_release(&set);
+    return done;
+}
+
+static void a_set_is_held_once(void **state)
+{
+    (void)state;
+    if (SANITIZED) skip();
+    char *folder = test_temp_folder();
+    put_sizes(folder, 40 << 10, 32, 32, 16 + (40L << 20), true);
+    packed = folder;
+    assert_true(test_in_child(has_room_for_little_more_than_the_set));
+    test_remove_folder(folder);
+}
+
 /* 16 MiB of zeros, packed a thousand to one, behind a header that says 60 bytes. */
 static void no_more_is_unpacked_than_the_header_says(void **state)
 {
@@ -143,7 +211,8 @@ static void no_more_is_unpacked_than_the_header_says(void **state)
     snprintf(command, sizeof command,
              "cd '%s' && truncate -s 16M train-images-* && gzip train-images-*", folder);
     assert_int_equal(system(command), 0);
-    assert_refused(folder, "train-images-idx3-ubyte.gz", "more than the 77 bytes expected");
+    assert_refused(folder, "train-images-idx3-ubyte.gz",
+                   "more than 60 bytes of data where its header says 60");
     test_remove_folder(folder);
 }
 
@@ -163,6 +232,8 @@ int main(void)
         cmocka_unit_test(labels_are_needed_only_if_asked_for),
         cmocka_unit_test(damaged_files_are_errors_that_name_them),
         cmocka_unit_test(no_more_is_unpacked_than_the_header_says),
+        cmocka_unit_test(sizes_beyond_the_file_are_refused),
+        cmocka_unit_test(a_set_is_held_once),
         cmocka_unit_test(a_missing_file_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
 #include "pictures.h"
 #include "support.h"
 
+#include <limits.h>
 #include <stdio.h>
 
 /* An image that is nowhere flat, so that a swapped row, column or channel shows. */
@@ -257,6 +258,25 @@ static void endings_tell_images(void **state)
                  image_has_ending("a.png~"));
 }
 
+/* stb would multiply the first two in int; their pixels are not looked at. */
+static void images_beyond_the_bound_are_not_fitted(void **state)
+{
+    (void)state;
+    static const int sizes[][3] = {{2, 715827883, 3}, {1, 1 << 30, 1}, {46341, 46341, 1}};
+    uint8_t pixel[3] = {0};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        Image image = {sizes[i][0], sizes[i][1], sizes[i][2], pixel}, out;
+        Err err;
+        assert_false(image_is_possible(image.height, image.width, image.channels));
+        assert_false(image_fit(&out, &image, 1, 1, &err));
+        assert_int_equal(err.kind, ERR_USAGE);
+        assert_non_null(strstr(err.text, "fewer than 2^30"));
+        assert_null(out.pixels);
+    }
+    assert_true(image_is_possible(1, (1 << 30) - 1, 1) && image_is_possible(1, 357913941, 3));
+    assert_false(image_is_possible(1, 357913942, 3) || image_is_possible(INT_MAX, INT_MAX, 4));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -271,6 +291,7 @@ int main(void)
         cmocka_unit_test(padding_is_black_and_around),
         cmocka_unit_test(a_folder_that_is_not_there_is_named),
         cmocka_unit_test(endings_tell_images),
+        cmocka_unit_test(images_beyond_the_bound_are_not_fitted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

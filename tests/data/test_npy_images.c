@@ -1,6 +1,11 @@
+#include "base/file.h"
 #include "base/npy.h"
+#include "base/zip.h"
 #include "data/npy_images.h"
+#include "refuse.h"
 #include "support.h"
+
+#include <stdio.h>
 
 enum { COUNT = 3, HEIGHT = 4, WIDTH = 5 };
 
@@ -138,6 +143,90 @@ static void labels_that_cannot_be_are_refused(void **state)
     free(npz), test_remove_folder(folder);
 }
 
+/* As npy_images_read has them, but 2 GiB of pixels that are not there. */
+static void images_beyond_the_bound_are_refused(void **state)
+{
+    (void)state;
+    Dataset set = {.count = 1, .height = 2, .width = 715827883, .channels = 3};
+    Err err;
+    uint8_t *pixels = malloc(1);
+    assert_false(dataset_adopt(&set, pixels, true, "wide.npy", &err));
+    assert_int_equal(err.kind, ERR_DATA);
+    assert_string_equal(err.text, "wide.npy: images of 2 x 715827883 x 3 bytes are too large: they "
+                                  "must be fewer than 2^30");
+    assert_null(set.pixels);
+}
+
+static char *archive;
+
+static bool has_room_for_little_more_than_the_set(void)
+{
+    Dataset set;
+    Err err;
+    bool done = test_limit_memory((size_t)60 << 20) && npy_images_read(&set, archive, false, &err);
+    if (done) dataset_release(&set);
+    return done;
+}
+
+static void put_number(FILE *file, int bytes, size_t value)
+{
+    for (int i = 0; i < bytes; i++) putc((int)(value >> 8 * i & 255), file);
+}
+
+/* What a member's local header and its entry in the directory have in common. */
+static void put_common(FILE *file, uint32_t crc, size_t packed, size_t size)
+{
+    const size_t fields[][2] = {{2, 20},     {2, 0},    {2, 8}, {4, 0}, {4, crc},
+                                {4, packed}, {4, size}, {2, 9}, {2, 0}};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        put_number(file, (int)fields[i][0], fields[i][1]);
+}
+
+/* A .npz of which the file `path`, a .npy, is the one member, deflated: a zlib stream without the
+ * two bytes before and the four behind. */
+static void deflate_npy(const char *path, const char *npz)
+{
+    unsigned char *data, *stream;
+    size_t size, packed = 0;
+    Err err;
+    if (!file_read(&data, &size, path, SIZE_MAX - 1, &err)) fail_msg("%s", err.text);
+    stream = zip_deflate(&packed, data, size);
+    assert_non_null(stream);
+    packed -= 6;
+    uint32_t crc = zip_crc32(data, size);
+    FILE *file = fopen(npz, "wb");
+    assert_non_null(file);
+    fwrite("PK\3\4", 4, 1, file), put_common(file, crc, packed, size);
+    fwrite("arr_0.npy", 9, 1, file), fwrite(stream + 2, packed, 1, file);
+    fwrite("PK\1\2\24\0", 6, 1, file), put_common(file, crc, packed, size);
+    for (int i = 0; i < 14; i++) putc(0, file); /* no comment, disk 0, no attributes, place 0 */
+    fwrite("arr_0.npy", 9, 1, file);
+    fwrite("PK\5\6\0\0\0\0\1\0\1\0", 12, 1, file);
+    put_number(file, 4, 46 + 9), put_number(file, 4, 30 + 9 + packed), put_number(file, 2, 0);
+    assert_int_equal(fclose(file), 0);
+    free(data), free(stream);
+}
+
+static void a_set_is_held_once(void **state)
+{
+    (void)state;
+    static const size_t shape[] = {40 << 10, 32, 32};
+    if (SANITIZED) skip();
+    char *folder = test_temp_folder(), *npy = test_path(folder, "a.npy");
+    char *npz = test_path(folder, "a.npz"), *deflated = test_path(folder, "b.npz");
+    char *const archives[] = {npy, npz, deflated};
+    Array array;
+    Err err;
+    assert_true(array_init(&array, ARRAY_U8, 3, shape, "test", &err));
+    put_npy(npy, &array), put_npz(npz, &array, NULL), deflate_npy(npy, deflated);
+    array_release(&array);
+    for (int i = 0; i < 3; i++) {
+        archive = archives[i];
+        assert_true(test_in_child(has_room_for_little_more_than_the_set));
+    }
+    free(npy), free(npz), free(deflated), test_remove_folder(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +234,8 @@ int main(void)
         cmocka_unit_test(labels_are_read_from_npz),
         cmocka_unit_test(arrays_of_another_kind_are_refused),
         cmocka_unit_test(labels_that_cannot_be_are_refused),
+        cmocka_unit_test(images_beyond_the_bound_are_refused),
+        cmocka_unit_test(a_set_is_held_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 
 #include "base/npy.h"
 #include "base/zip.h"
+#include "data/dataset_open.h"
 #include "data/npy_images.h"
 #include "eval/features.h"
 
@@ -61,6 +62,24 @@ static void read_images(const char *path, bool labels)
     dataset_release(&set);
 }
 
+/* As training has them, by the sizes of the config. */
+static void open_images(const char *path, Fit fit)
+{
+    DataConfig config = {.format = DATA_NPY, .fit = fit};
+    snprintf(config.path, sizeof config.path, "%s", path);
+    for (int channels = 1; channels <= 3; channels += 2) {
+        Dataset set;
+        Err err;
+        if (!dataset_open(&set, &config, DATASET_TRAIN, 5, 7, channels, &err)) {
+            fuzz_refused(&err);
+            continue;
+        }
+        fuzz_require(set.height == 5 && set.width == 7, "images have the size that is asked for");
+        fuzz_touch(set.pixels, dataset_bytes(&set));
+        dataset_release(&set);
+    }
+}
+
 static void read_features(const char *path)
 {
     Features features;
@@ -97,6 +116,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     path = fuzz_path("input");
     read_images(path, false);
     if (zip_is_archive(path)) read_images(path, true);
+    open_images(path, FIT_RESIZE);
+    open_images(path, FIT_PAD);
     read_features(path);
     return 0;
 }
