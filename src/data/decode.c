@@ -7,7 +7,7 @@
  *
  * Only the decoder knows how much memory an image takes, by the size that the file states. A child
  * begins with an arena in which most have room, and a file that has not is decoded once more,
- * alone.
+ * alone: of those whose arenas are large there is one at a time, over all threads.
  *
  * Without walls a PNG is decoded nevertheless, since nobody has found a fault in that part of stb
  * that its memory and its time do not bound; in a process of its own, since these two are still.
@@ -24,7 +24,8 @@
 enum {
     SECONDS = 30,     /* the largest images take a tenth of it */
     FIRST_SIDE = 640, /* 16 MiB of address space */
-    HELD = 64 << 20
+    HELD = 64 << 20,
+    LARGE = 64 << 20 /* bytes of an arena */
 };
 
 /* The pixels that are done are moved to the front of the arena. */
@@ -130,30 +131,41 @@ static bool run(SandboxEnd *end, Sandbox *box, size_t room, const Decoder *decod
     return true;
 }
 
-static bool attempt(Sandbox *box, StbResult *said, size_t room, const Decoder *decoder,
-                    const ImageFile *file, Err *err)
-{
-    SandboxEnd end;
-    if (!run(&end, box, room, decoder, file, 1, err)) return false;
-    memcpy(said, box->shared, sizeof *said);
-    said->reason[STB_REASON - 1] = 0;
-    return end.how == SANDBOX_DONE || refuse_end(end, decoder->seconds, file->path, err);
-}
-
-static bool decode_alone(Image *image, const Decoder *decoder, const ImageFile *file, Err *err)
+static bool decode_in(size_t room, Image *image, StbResult *said, const Decoder *decoder,
+                      const ImageFile *file, Err *err)
 {
     Sandbox box;
-    StbResult said;
-    size_t room = stb_decode_room(FIRST_SIDE, FIRST_SIDE, file->size);
-    bool done = attempt(&box, &said, room, decoder, file, err);
-    if (done && said.status == STB_NO_ROOM && is_possible_size(&said)) {
-        sandbox_close(&box);
-        room = stb_decode_room(said.height, said.width, file->size);
-        done = attempt(&box, &said, room, decoder, file, err);
-    }
-    done = done && take(image, &said, &box, file, err);
+    SandboxEnd end;
+    if (!run(&end, &box, room, decoder, file, 1, err)) return false;
+    memcpy(said, box.shared, sizeof *said);
+    said->reason[STB_REASON - 1] = 0;
+    bool done = (end.how == SANDBOX_DONE || refuse_end(end, decoder->seconds, file->path, err)) &&
+                take(image, said, &box, file, err);
+    if (end.how != SANDBOX_DONE) said->status = STB_DAMAGED;
     sandbox_close(&box);
     return done;
+}
+
+static bool attempt(size_t room, Image *image, StbResult *said, const Decoder *decoder,
+                    const ImageFile *file, Err *err)
+{
+    bool done;
+    if (room < LARGE) return decode_in(room, image, said, decoder, file, err);
+#pragma omp critical(decode_large)
+    done = decode_in(room, image, said, decoder, file, err);
+    return done;
+}
+
+/* The second arena has the copy of the pixels counted in, which is made while it is there. */
+static bool decode_alone(Image *image, const Decoder *decoder, const ImageFile *file, Err *err)
+{
+    StbResult said = {0};
+    size_t room = stb_decode_room(FIRST_SIDE, FIRST_SIDE, file->size);
+    if (attempt(room, image, &said, decoder, file, err)) return true;
+    if (said.status != STB_NO_ROOM || !is_possible_size(&said)) return false;
+    room = stb_decode_room(said.height, said.width, file->size) +
+           3 * (size_t)said.height * (size_t)said.width;
+    return attempt(room, image, &said, decoder, file, err);
 }
 
 /* ---- together ---- */
@@ -180,6 +192,15 @@ static int decode_together(Image *images, const Decoder *decoder, const ImageFil
         done++;
     sandbox_close(&box);
     return end.how == SANDBOX_DONE ? done : -1;
+}
+
+/* As many as a small arena has room for, or one. */
+static int count_together(const ImageFile *files, int count)
+{
+    size_t bytes = files->size;
+    int together = 1;
+    while (together < count && (bytes += files[together].size) < 2 * DECODE_BYTES) together++;
+    return together;
 }
 
 static bool check_png(const ImageFile *file, Err *err)
@@ -211,6 +232,7 @@ bool decode_images_by(const Decoder *decoder, Image *images, int *count, const I
                       Err *err)
 {
     int whole = 0, done = 0;
+    *count = count_together(files, *count);
     while (whole < *count && check_png(&files[whole], err)) whole++;
     *count = whole;
     if (whole == 0) return false;

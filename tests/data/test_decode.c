@@ -8,6 +8,8 @@
 #include "refuse.h"
 #include "support.h"
 
+#include <stdatomic.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static void assert_picture(const Image *image, const Picture *p, int wanted)
@@ -208,6 +210,104 @@ static void what_a_decoder_says_is_checked(void **state)
     for (int i = 0; i < LIARS; i++) assert_named(LIES[i].path, "the decoder went astray");
 }
 
+/* ---- memory ---- */
+
+/* What the threads' decoders count together, beside the boxes that they have alone. */
+typedef struct {
+    atomic_int now, most, large;
+} Crowd;
+
+/* Asks for a large arena, in which it then stays for a while. */
+static void take_a_while(void *shared, size_t size, const void *input)
+{
+    enum { SIDE = 2000 };
+    const DecodeInput *all = input;
+    Crowd *crowd = (Crowd *)(uintptr_t)all->files->bytes;
+    StbResult *r = shared;
+    *r = (StbResult){.status = STB_NO_ROOM, .height = SIDE, .width = SIDE};
+    if (size < stb_decode_room(SIDE, SIDE, all->files->size)) return;
+    int now = atomic_fetch_add(&crowd->now, 1) + 1;
+    if (now > atomic_load(&crowd->most)) atomic_store(&crowd->most, now);
+    for (int i = 0; i < 30000000; i++) ((volatile uint8_t *)shared)[DECODE_ARENA] = 255;
+    atomic_fetch_add(&crowd->large, 1);
+    atomic_fetch_sub(&crowd->now, 1);
+    *r = (StbResult){.status = STB_DECODED, .height = 1, .width = 1, .channels = 1};
+}
+
+static void large_arenas_come_one_after_the_other(void **state)
+{
+    (void)state;
+    enum { FILES = 8 };
+    static const Decoder decoder = {take_a_while, 30};
+    Crowd *crowd =
+        mmap(NULL, sizeof *crowd, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(crowd != MAP_FAILED);
+    int decoded = 0;
+#pragma omp parallel for schedule(dynamic) reduction(+ : decoded) num_threads(4)
+    for (int i = 0; i < FILES; i++) {
+        ImageFile file = {"large.bmp", (const uint8_t *)crowd, sizeof *crowd, 1};
+        Image image = {0};
+        int count = 1;
+        Err err;
+        decoded += decode_images_by(&decoder, &image, &count, &file, &err);
+        image_release(&image);
+    }
+    assert_int_equal(decoded, FILES);
+    assert_int_equal(atomic_load(&crowd->large), FILES);
+    assert_int_equal(atomic_load(&crowd->most), 1);
+    munmap(crowd, sizeof *crowd);
+}
+
+/* A file of some MiB, whose arena would be large, is left to be decoded alone. */
+static void long_files_are_not_decoded_with_others(void **state)
+{
+    (void)state;
+    enum { LONG = 40 << 20, FILES = 3 };
+    ImageFile files[FILES];
+    Image images[FILES];
+    int count = FILES;
+    Err err;
+    for (int i = 0; i < FILES; i++) files[i] = pictures_read(i, 1);
+    uint8_t *bytes = calloc(LONG, 1);
+    assert_non_null(bytes);
+    free((void *)(uintptr_t)files[2].bytes);
+    files[2].bytes = bytes, files[2].size = LONG;
+    assert_true(decode_images(images, &count, files, &err));
+    assert_int_equal(count, 2);
+    for (int i = 0; i < 2; i++) image_release(&images[i]);
+    count = 1;
+    assert_false(decode_images(images, &count, files + 2, &err));
+    assert_int_equal(err.kind, ERR_DATA);
+    assert_non_null(strstr(err.text, "cannot be read as PNG"));
+    for (int i = 0; i < FILES; i++) pictures_release(&files[i]);
+}
+
+/* The largest image that may be, where there is no such memory. */
+static void ask_for_much(void *shared, size_t size, const void *input)
+{
+    (void)size, (void)input;
+    *(StbResult *)shared = (StbResult){.status = STB_NO_ROOM, .height = 8192, .width = 8192};
+}
+
+static bool is_refused_before_it_is_taken(void)
+{
+    static const Decoder decoder = {ask_for_much, 1};
+    ImageFile file = {"much.bmp", (const uint8_t *)"BM", 2, 3};
+    Image image;
+    int count = 1;
+    Err err;
+    return test_limit_memory((size_t)1 << 30) &&
+           !decode_images_by(&decoder, &image, &count, &file, &err) && err.kind == ERR_FAILED &&
+           strstr(err.text, "much.bmp: decoding: needs ") && strstr(err.text, "MiB of memory");
+}
+
+static void arenas_are_compared_with_the_machine(void **state)
+{
+    (void)state;
+    if (SANITIZED) skip();
+    assert_true(test_in_child(is_refused_before_it_is_taken));
+}
+
 /* ---- damaged files ---- */
 
 /* JPEGs and BMPs carry no checksum: pixels, or an error that names the file. */
@@ -346,6 +446,9 @@ int main(void)
         cmocka_unit_test(what_a_decoder_does_names_the_file),
         cmocka_unit_test(a_decoder_that_calls_the_system_is_ended),
         cmocka_unit_test(what_a_decoder_says_is_checked),
+        cmocka_unit_test(large_arenas_come_one_after_the_other),
+        cmocka_unit_test(long_files_are_not_decoded_with_others),
+        cmocka_unit_test(arenas_are_compared_with_the_machine),
         cmocka_unit_test(damaged_files_are_errors_or_pixels),
         cmocka_unit_test(changed_files_are_errors_or_pixels),
         cmocka_unit_test(a_small_file_that_asks_for_much_is_damaged),
