@@ -12,6 +12,7 @@
 #include "eval/features.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* What was read is written and read again. */
