@@ -18,6 +18,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -193,6 +194,13 @@ int fsync(int file)
     int (*next)(int);
     find_next(&next, "fsync");
     return fails("fsync") ? -1 : next(file);
+}
+
+int fstat(int file, struct stat *status)
+{
+    int (*next)(int, struct stat *);
+    find_next(&next, "fstat");
+    return fails("fstat") ? -1 : next(file, status);
 }
 
 int flock(int file, int operation)

@@ -296,6 +296,8 @@ static void calls_may_fail(void **state)
         {"fopen", EMFILE, reads_a_file, "cannot open: Too many open files"},
         {"fread", 0, reads_a_file, "ends too early, within the next 6 bytes"},
         {"open", EMFILE, syncs, "cannot open the folder to sync it: Too many open files"},
+        {"fsync", EIO, syncs, "cannot sync the folder: Input/output error"},
+        {"fsync", EINVAL, syncs, NULL}, /* a file system that cannot */
         {"pread", EIO, sums, "cannot be read to its end: Input/output error"},
         {"fread", EIO, runs_a_program, "sh: cannot read what it prints: Input/output error"},
         {"fopen", EMFILE, writes_a_file, "cannot write there: Too many open files"},
@@ -308,6 +310,7 @@ static void calls_may_fail(void **state)
         {"write", ENOSPC, logs_a_line, "cannot write: No space left on device"},
         {"fseeko", EINVAL, seeks, "a place behind its end"},
         {"flock", ENOLCK, locks, "cannot be locked: No locks available"},
+        {"fstat", EIO, locks, NULL}, /* as where its file was removed meanwhile */
         {"pipe", EMFILE, runs_a_program, "sh: cannot make a pipe: Too many open files"},
         {"tmpfile", EMFILE, runs_a_program, "sh: cannot make a temporary file: Too many open"},
         {"fseek", EIO, runs_a_program, "sh: cannot read what it prints: Input/output error"},

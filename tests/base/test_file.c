@@ -97,6 +97,8 @@ static void paths_are_joined_and_split(void **state)
     assert_failed(file_path(path, &err, "%s", longest), &err, ERR_FAILED, "xxx", "4095");
     longest[FILE_PATH - 1] = 0;
     assert_true(file_path(path, &err, "%s", longest));
+    FileWriter writer; /* there is no room for the name of its temporary file */
+    assert_failed(file_create(&writer, longest, &err), &err, ERR_FAILED, "xxx", "4095");
     free(longest);
 }
 
@@ -304,6 +306,8 @@ static void trees_are_removed_and_links_are_not_followed(void **state)
     assert_false(file_exists(in("tree")));
     assert_holds(in("kept/file"), "x");
     assert_true(file_remove(in("tree"), &err));
+    assert_failed(file_remove(in("kept/file/below"), &err), &err, ERR_DATA, "below",
+                  "Not a directory");
     assert_true(file_remove(in("kept/file"), &err) && !file_exists(in("kept/file")));
 }
 

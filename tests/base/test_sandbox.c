@@ -253,14 +253,17 @@ static bool ignores_its_children(void)
 /* Files, as the limits are, are not to be opened there by a sanitizer, which takes more. */
 static bool has_little_memory(void)
 {
-    struct rlimit limit = {0};
+    struct rlimit before, none = {0};
     Sandbox box;
     Err err;
-    return setrlimit(RLIMIT_AS, &limit) == 0 &&
-           (SANITIZED || (!sandbox_open(&box, 64 << 20, "work", &err) &&
-                          strstr(err.text, "work: needs 64 MiB of memory"))) &&
-           !sandbox_open(&box, 60 << 20, "work", &err) &&
-           strstr(err.text, "work: no memory for 60.0 MiB");
+    if (getrlimit(RLIMIT_AS, &before) != 0) return false;
+    none.rlim_max = before.rlim_max;
+    bool told = setrlimit(RLIMIT_AS, &none) == 0 &&
+                (SANITIZED || (!sandbox_open(&box, 64 << 20, "work", &err) &&
+                               strstr(err.text, "work: needs 64 MiB of memory"))) &&
+                !sandbox_open(&box, 60 << 20, "work", &err) &&
+                strstr(err.text, "work: no memory for 60.0 MiB");
+    return setrlimit(RLIMIT_AS, &before) == 0 && told;
 }
 
 static bool has_less_time(void)

@@ -181,6 +181,8 @@ static void damaged_gzip_is_refused(void **state)
     size_t size;
     assert_false(gzip_read(data, &size, sizeof data, 0, "tests/none.gz", &err));
     assert_non_null(strstr(err.text, "tests/none.gz"));
+    assert_false(gzip_read(data, &size, sizeof data, SIZE_MAX, path, &err)); /* no such place */
+    assert_non_null(strstr(err.text, path));
 }
 
 static void the_start_is_what_the_whole_begins_with(void **state)
