@@ -30,7 +30,9 @@ typedef struct {
  * (model_index.json; all in one folder too), a U-Net with its weights in one folder, told apart by
  * `_class_name`. NULL: the run under runs/ whose `latest` is newest. ERR_DATA names what was looked
  * for. The chain of a U-Net is what the scheduler_config.json says that is in scheduler/, beside
- * it, or in the pipeline that it is the unet/ of; a pipeline without is ERR_DATA.
+ * it, or in the pipeline or checkpoint that it is the unet/ of, whatever else that lacks; where
+ * model_index.json or ddpm.json is there and it is not, or checksums.json lists it or the index and
+ * they are not there, is ERR_DATA.
  *
  * A run that is being trained removes its older checkpoints. Where that was the one that is meant,
  * while it was read here or by the functions below, and `latest` names another of the same model

@@ -53,12 +53,13 @@ typedef struct {
 /* The list beside the file is its own, even in a folder that is called unet. */
 static bool find_list(Listed *file, const char *path, Err *err)
 {
+    static const char *const list[] = {CHECKSUMS_FILE, NULL};
     char folder[FILE_PATH], above[FILE_PATH];
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *part;
     file->path = path;
     file_parent(folder, path);
     if (!file_path(file->list, err, "%s/" CHECKSUMS_FILE, folder)) return false;
-    if (file_exists(file->list) || !part_find(above, &part, folder, CHECKSUMS_FILE))
+    if (file_exists(file->list) || !part_find(above, &part, folder, list))
         return file_path(file->name, err, "%s", name);
     return file_path(file->name, err, "%s/%s", part, name) &&
            file_path(file->list, err, "%s/" CHECKSUMS_FILE, above);

@@ -21,11 +21,13 @@ static bool last_name_is(const char *path, const char *name)
     return strcmp(slash ? slash + 1 : path, name) == 0;
 }
 
-static bool holds(const char *whole, const char *file)
+static bool holds(const char *whole, const char *const *files)
 {
     char path[FILE_PATH];
     Err ignored;
-    return file_path(path, &ignored, "%s/%s", whole, file) && file_exists(path);
+    for (; *files; files++)
+        if (file_path(path, &ignored, "%s/%s", whole, *files) && file_exists(path)) return true;
+    return false;
 }
 
 static bool is_part(const char **part, const char *folder, const char *whole)
@@ -42,7 +44,8 @@ static bool is_part(const char **part, const char *folder, const char *whole)
     return false;
 }
 
-bool part_find(char whole[FILE_PATH], const char **part, const char *folder, const char *beside)
+bool part_find(char whole[FILE_PATH], const char **part, const char *folder,
+               const char *const *beside)
 {
     Err ignored;
     file_parent(whole, folder);

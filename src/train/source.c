@@ -183,43 +183,52 @@ static bool read_scheduler(Source *s, const char *path, Err *err)
 }
 
 #define SCHEDULER_NAME "scheduler_config.json"
-enum { PLACES = 3 };
 
-/* Where the scheduler of a U-Net in `unet` may be: in the folder scheduler/ of `folder`, beside the
- * U-Net, or in the pipeline that this is the unet/ of, however it is spelt. Gives their number. */
-static int list_places(char places[PLACES][FILE_PATH], const char *folder, Err *err)
+/* The whole that the U-Net in `folder` is of, by any of the files that tell: a copy may lack some.
+ * A folder with an index of its own is one, and what is of none is its own. */
+static bool find_whole(char whole[FILE_PATH], const char *folder, Err *err)
 {
-    char whole[FILE_PATH];
+    static const char *const beside[] = {"model_index.json", "ddpm.json", CHECKSUMS_FILE,
+                                         "scheduler/" SCHEDULER_NAME, NULL};
     const char *part;
-    int count = 2;
-    if (!file_path(places[0], err, "%s/scheduler/" SCHEDULER_NAME, folder) ||
-        !file_path(places[1], err, "%s/" SCHEDULER_NAME, folder))
-        return 0;
-    if (part_find(whole, &part, folder, "model_index.json") && strcmp(part, "unet") == 0) {
-        if (!file_path(places[2], err, "%s/scheduler/" SCHEDULER_NAME, whole)) return 0;
-        count = 3;
-    }
-    return count;
+    if (!has_file(folder, "model_index.json") && part_find(whole, &part, folder, beside) &&
+        strcmp(part, "unet") == 0)
+        return true;
+    return file_path(whole, err, "%s", folder);
 }
 
 /* A pipeline has a scheduler, and without it there is no telling what its network was trained for;
  * a U-Net may be alone. */
+static bool check_alone(const char *whole, const char *scheduler, Err *err)
+{
+    static const char *const files[] = {"model_index.json", "ddpm.json"};
+    for (int i = 0; i < 2; i++)
+        if (has_file(whole, files[i]))
+            return err_set(err, ERR_DATA,
+                           "%s: missing, and the pipeline's %s is there: without its scheduler it "
+                           "is not known what chain the network was trained for; copy the "
+                           "pipeline again, whole",
+                           scheduler, files[i]);
+    return true;
+}
+
+/* The scheduler of a U-Net is in the folder scheduler/ of `folder`, beside the U-Net, or in the
+ * pipeline that this is the unet/ of, however it is spelt. */
 static bool find_scheduler(Source *s, const char *folder, Err *err)
 {
-    char places[PLACES][FILE_PATH];
-    int count = list_places(places, folder, err);
-    if (count == 0) return false;
-    for (int i = 0; i < count; i++) {
+    char whole[FILE_PATH], index[FILE_PATH], places[3][FILE_PATH];
+    if (!find_whole(whole, folder, err) || !file_path(index, err, "%s/model_index.json", whole) ||
+        !file_path(places[0], err, "%s/scheduler/" SCHEDULER_NAME, folder) ||
+        !file_path(places[1], err, "%s/" SCHEDULER_NAME, folder) ||
+        !file_path(places[2], err, "%s/scheduler/" SCHEDULER_NAME, whole) ||
+        !checksums_check(index, err))
+        return false;
+    for (int i = 0; i < 3; i++) {
         if (!checksums_check(places[i], err)) return false;
         if (file_exists(places[i])) return read_scheduler(s, places[i], err);
     }
-    s->chain_assumed = count < PLACES && !has_file(folder, "model_index.json");
-    if (s->chain_assumed) return true;
-    return err_set(err, ERR_DATA,
-                   "%s: missing, and the pipeline's model_index.json is there: without its "
-                   "scheduler it is not known what chain the network was trained for; copy the "
-                   "pipeline again, whole",
-                   places[count == PLACES ? 2 : 0]);
+    s->chain_assumed = true;
+    return check_alone(whole, places[2], err);
 }
 
 /* What a checkpoint has lost its ddpm.json from is no mere pipeline: its sampler would be lost too.
@@ -296,12 +305,11 @@ bool source_is_run(const char *folder)
 
 void source_folder_of(char folder[FILE_PATH], const char *file)
 {
+    static const char *const beside[] = {"ddpm.json", "model_index.json", NULL};
     char whole[FILE_PATH];
     const char *part;
     file_parent(folder, file);
-    if (part_find(whole, &part, folder, "ddpm.json") ||
-        part_find(whole, &part, folder, "model_index.json"))
-        memcpy(folder, whole, sizeof whole);
+    if (part_find(whole, &part, folder, beside)) memcpy(folder, whole, sizeof whole);
 }
 
 static bool not_a_folder(const char *path, Err *err)

@@ -172,6 +172,18 @@ static void assert_refused(const Case *c, const char *name, const char *words)
     free(path);
 }
 
+/* For the sake of another file. */
+static void assert_lacks(const Case *c, const char *name, const char *words)
+{
+    char *path = test_path(c->folder, name);
+    Source s;
+    Err err;
+    if (source_open(&s, path, &err)) fail_msg("%s is a model", name);
+    assert_int_equal(err.kind, ERR_DATA);
+    if (!strstr(err.text, words)) fail_msg("%s", err.text);
+    free(path);
+}
+
 static void put_text(const Case *c, const char *name, const char *text)
 {
     test_put(c->folder, name, text, strlen(text));
@@ -244,14 +256,8 @@ static void the_chain_is_that_of_the_scheduler(void **state)
     assert_refused(&c, "pipeline", "ddpm.json: missing, though ");
     remove_in(&c, "pipeline/checksums.json");
     assert_refused(&c, "pipeline", "pipeline/scheduler/scheduler_config.json: missing");
-    for (int i = 0; i < 4; i++) {
-        char *path = test_path(c.folder, parts[i]);
-        Source s;
-        Err err;
-        assert_false(source_open(&s, path, &err));
-        assert_non_null(strstr(err.text, "scheduler/scheduler_config.json: missing"));
-        free(path);
-    }
+    for (int i = 0; i < 4; i++)
+        assert_lacks(&c, parts[i], "scheduler/scheduler_config.json: missing");
     remove_in(&c, "pipeline/model_index.json");
     Source s = open_in(&c, "pipeline/unet"); /* the network and its weights alone */
     assert_true(s.chain_assumed);
@@ -267,6 +273,36 @@ static void the_chain_is_that_of_the_scheduler(void **state)
     assert_weights(&c, &s, SOURCE_FIRST_EMA);
     remove_in(&c, "pipeline/unet/scheduler_config.json");
     assert_refused(&c, "pipeline/unet", "scheduler_config.json: missing");
+    free_case(&c);
+}
+
+/* Of what a copy may lack, nothing makes the network one that is alone, with the default chain. */
+static void a_pipeline_that_is_not_whole_keeps_its_chain(void **state)
+{
+    (void)state;
+    static const char *const parts[] = {"whole/unet", "whole/unet/.", "link"};
+    Case c = new_case();
+    write_run(&c, "run", 5);
+    move_in(&c, "run/checkpoints/step-00000005", "whole");
+    link_in(&c, "whole/unet", "link");
+    move_in(&c, "whole/model_index.json", "index");
+    assert_lacks(&c, "whole/unet", "whole/model_index.json: missing, though ");
+    move_in(&c, "whole/checksums.json", "list");
+    for (int i = 0; i < 6; i++) {
+        if (i == 3)
+            remove_in(&c, "whole/training.safetensors"), move_in(&c, "whole/ddpm.json", "d");
+        Source s = open_in(&c, parts[i % 3]);
+        assert_int_equal(s.config.diffusion.timesteps, 77);
+        assert_false(s.chain_assumed);
+    }
+    move_in(&c, "whole/scheduler", "scheduler");
+    assert_true(open_in(&c, "whole/unet").chain_assumed);
+    move_in(&c, "d", "whole/ddpm.json");
+    assert_lacks(&c, "whole/unet", "whole/scheduler/scheduler_config.json: missing, and ");
+    remove_in(&c, "whole/ddpm.json");
+    move_in(&c, "list", "whole/checksums.json");
+    move_in(&c, "index", "whole/model_index.json");
+    assert_lacks(&c, "whole/unet", "whole/scheduler/scheduler_config.json: missing, though ");
     free_case(&c);
 }
 
@@ -429,6 +465,7 @@ int main(void)
         cmocka_unit_test(averages_are_found_by_their_rate),
         cmocka_unit_test(without_our_own_files_it_is_a_pipeline),
         cmocka_unit_test(the_chain_is_that_of_the_scheduler),
+        cmocka_unit_test(a_pipeline_that_is_not_whole_keeps_its_chain),
         cmocka_unit_test(what_is_no_model_is_refused),
         cmocka_unit_test(a_network_is_not_made_for_a_file_too_small_for_it),
         cmocka_unit_test(a_file_of_a_model_names_its_folder),
