@@ -66,8 +66,7 @@ bool source_check_size(Source *source, const Unet *unet, Err *err);
 /* The weights [unet_params->floats] of a network made from source->config.model. */
 bool source_weights(float *weights, Source *source, const Unet *unet, int which, Err *err);
 
-/* The run folder under `runs` whose latest checkpoint is newest, of those whose names may be shown
- * (base/utf8.h). ERR_DATA if there is none. */
+/* The run folder under `runs` whose latest checkpoint is newest. ERR_DATA if there is none. */
 bool source_newest_run(char run[FILE_PATH], const char *runs, Err *err);
 
 #endif

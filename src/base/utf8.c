@@ -34,20 +34,10 @@ bool utf8_is_control(unsigned code)
     bool line = code == 0x2028 || code == 0x2029; /* ends of lines and of paragraphs */
     bool direction =
         code == 0x61c || (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
-    bool unseen = (code >= 0x200b && code <= 0x200f) || (code >= 0x2060 && code <= 0x2065) ||
-                  code == 0xfeff || (code >= 0xfff9 && code <= 0xfffb) ||
-                  (code >= 0xe0000 && code <= 0xe007f);
+    bool unseen = code == 0x200b || code == 0x200e || code == 0x200f ||
+                  (code >= 0x2060 && code <= 0x2065) || code == 0xfeff ||
+                  (code >= 0xfff9 && code <= 0xfffb) || (code >= 0xe0000 && code <= 0xe007f);
     return ascii || line || direction || unseen;
-}
-
-bool utf8_is_plain(const char *text)
-{
-    for (size_t size, left = strlen(text); left > 0; text += size, left -= size) {
-        unsigned code;
-        size = utf8_read(&code, text, left);
-        if (size == 0 || utf8_is_control(code)) return false;
-    }
-    return true;
 }
 
 void utf8_make_plain(char *text)

@@ -1,5 +1,7 @@
 #include "cmd/describe.h"
 
+#include "cmd/text.h"
+
 #include <inttypes.h>
 #include <string.h>
 
@@ -27,11 +29,11 @@ void describe_assumed(const char *command, const Source *source)
 {
     const DiffusionConfig *c = &source->config.diffusion;
     if (!source->chain_assumed) return;
-    fprintf(stderr,
-            "ddpm %s: %s: no scheduler_config.json says what its network was trained for; assumed "
-            "is the chain %s, T = %d, %s predicted, variance %s\n",
-            command, source->folder, schedule_names[c->schedule], c->timesteps,
-            prediction_names[c->prediction], variance_names[c->variance]);
+    text_say(stderr,
+             "ddpm %s: %s: no scheduler_config.json says what its network was trained for; assumed "
+             "is the chain %s, T = %d, %s predicted, variance %s",
+             command, source->folder, schedule_names[c->schedule], c->timesteps,
+             prediction_names[c->prediction], variance_names[c->variance]);
 }
 
 static uint64_t parameters_of(const Block *block, const ParamTable *table)

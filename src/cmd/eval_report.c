@@ -1,5 +1,8 @@
 #include "cmd/eval_report.h"
 
+#include "base/utf8.h"
+#include "cmd/text.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -69,6 +72,7 @@ static void print_scalar(char out[CELL], const Json *json)
         return;
     case JSON_STRING:
         snprintf(out, CELL, "%s", json_string(json));
+        utf8_make_plain(out);
         return;
     case JSON_OBJECT:
         print_figure(out, json);
@@ -81,13 +85,12 @@ static void print_scalar(char out[CELL], const Json *json)
 
 static void print_line(FILE *to, const Json *json, int indent)
 {
-    char name[CELL], cell[CELL];
+    char name[CELL], cell[CELL], count[CELL] = "";
     const Json *images = is_figure(json) ? json_get(json, "images") : NULL;
     print_scalar(cell, json);
-    fprintf(to, "%*s%-*s %s", indent, "", NAME - indent, label(name, json_key(json)),
-            json_type(json) == JSON_STRING ? json_string(json) : cell);
-    if (is_number(images)) fprintf(to, "  (%.0f images)", json_number(images));
-    fputc('\n', to);
+    if (is_number(images)) snprintf(count, sizeof count, "  (%.0f images)", json_number(images));
+    text_say(to, "%*s%-*s %s%s", indent, "", NAME - indent, label(name, json_key(json)),
+             json_type(json) == JSON_STRING ? json_string(json) : cell, count);
 }
 
 /* ---- tables ---- */

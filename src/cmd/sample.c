@@ -17,6 +17,7 @@
 #include "cmd/sample_options.h"
 #include "cmd/sample_oracle.h"
 #include "cmd/sample_output.h"
+#include "cmd/text.h"
 #include "train/ema.h"
 #include "train/generate.h"
 #include "train/run.h"
@@ -180,7 +181,7 @@ static bool load_network(Sample *s, Err *err)
 {
     const ModelConfig *m = &s->source.config.model;
     if (!model_config_check(m, true, err))
-        fprintf(stderr, "ddpm sample: %s: %s\n", s->source.folder, err->text);
+        text_say(stderr, "ddpm sample: %s: %s", s->source.folder, err->text);
     describe_assumed("sample", &s->source);
     s->unet = unet_new(m, false, err);
     if (!s->unet || !source_check_size(&s->source, s->unet, err)) return false;
@@ -238,13 +239,13 @@ static void announce(Sample *s)
     if (sampler_takes_eta(s->sampler.kind)) snprintf(eta, sizeof eta, ", eta %g", s->sampler.eta);
     if (s->classes.guidance != 1.0)
         snprintf(guidance, sizeof guidance, ", guidance %g", s->classes.guidance);
-    fprintf(stderr, "%s: %d images by %s, %d steps%s%s, seed %" PRIu64 "\n", s->source.folder,
-            s->output.count, sampler_names[s->sampler.kind], generator_steps(&s->generator), eta,
-            guidance, s->sampler.seed);
+    text_say(stderr, "%s: %d images by %s, %d steps%s%s, seed %" PRIu64, s->source.folder,
+             s->output.count, sampler_names[s->sampler.kind], generator_steps(&s->generator), eta,
+             guidance, s->sampler.seed);
     if (s->options.oracle) sample_oracle_announce(stderr, &s->oracle);
     int there = s->output.count - s->folder.left;
     if (s->output.kind == OUTPUT_FOLDER && there > 0)
-        fprintf(stderr, "%s holds %d of them already\n", s->output.path, there);
+        text_say(stderr, "%s holds %d of them already", s->output.path, there);
 }
 
 static bool on_step(void *context, int calls_done)
@@ -312,8 +313,8 @@ static int stopped(const Sample *s)
 {
     int count = s->output.count, drawn = count - s->folder.left;
     if (s->output.kind == OUTPUT_FOLDER)
-        fprintf(stderr, "%s holds %d of the %d images; the same command draws the others\n",
-                s->output.path, drawn, count);
+        text_say(stderr, "%s holds %d of the %d images; the same command draws the others",
+                 s->output.path, drawn, count);
     return interrupt_exit_code(interrupt_signal());
 }
 
@@ -335,7 +336,7 @@ static int run(Sample *s, Err *err)
     progress_release(&s->progress);
     if (ok && s->stopped && !s->film.failed) return stopped(s);
     if (!ok || (!folder && !write_file(s, err))) return command_fail("sample", err);
-    printf("%s\n", s->output.path);
+    text_print_path(s->output.path);
     return command_finish("sample");
 }
 

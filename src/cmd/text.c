@@ -1,7 +1,12 @@
 #include "cmd/text.h"
 
+#include "base/file.h"
+#include "base/utf8.h"
+
+#include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 
 void text_print_columns(FILE *to, const char *left, const char *right, TextColumn column)
 {
@@ -20,4 +25,23 @@ void text_print_columns(FILE *to, const char *left, const char *right, TextColum
         right += strspn(right, " ");
     }
     fputc('\n', to);
+}
+
+void text_say(FILE *to, const char *format, ...)
+{
+    char line[4 * FILE_PATH];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    utf8_make_plain(line);
+    fprintf(to, "%s\n", line);
+}
+
+void text_print_path(const char *path)
+{
+    if (isatty(STDOUT_FILENO))
+        text_say(stdout, "%s", path);
+    else
+        printf("%s\n", path);
 }

@@ -4,11 +4,13 @@
 #include "base/clock.h"
 #include "base/gemm.h"
 #include "base/parallel.h"
+#include "base/utf8.h"
 #include "base/whole.h"
 #include "cmd/command.h"
 #include "cmd/describe.h"
 #include "cmd/interrupt.h"
 #include "cmd/progress.h"
+#include "cmd/text.h"
 #include "cmd/train_options.h"
 #include "train/checkpoint.h"
 #include "train/datasets.h"
@@ -80,10 +82,10 @@ static bool check_steps_done(const Train *t, const CheckpointInfo *info, Err *er
 static void warn_of_other_core(const Train *t, const CheckpointInfo *info)
 {
     if (strcmp(info->blas_core, gemm_core_name()) == 0) return;
-    fprintf(stderr,
-            "ddpm train: %s was trained with BLAS's kernels for %s, this machine uses those for "
-            "%s: from here on results differ in the last bits\n",
-            t->folder, info->blas_core, gemm_core_name());
+    text_say(stderr,
+             "ddpm train: %s was trained with BLAS's kernels for %s, this machine uses those for "
+             "%s: from here on results differ in the last bits",
+             t->folder, info->blas_core, gemm_core_name());
 }
 
 /* The recorded config, or the one that is given, which must be of the same data and model. */
@@ -94,6 +96,7 @@ static bool resume_config(Train *t, Err *err)
     if (!checkpoint_info(&info, t->checkpoint, err)) return false;
     t->config = info.config;
     snprintf(t->name, sizeof t->name, "%s", t->folder);
+    utf8_make_plain(t->name);
     if (!apply_options(&t->config, path, &t->options, err) ||
         !same_model(&info.config, &t->config, t->folder, err) ||
         !same_averages(&info.config, &t->config, t->folder, err) ||
@@ -352,7 +355,7 @@ static void on_note(void *context, const char *text)
     Train *t = context;
     if (t->options.work.quiet) return;
     progress_clear(&t->progress);
-    fprintf(stderr, "wrote %s\n", text);
+    text_say(stderr, "wrote %s", text);
 }
 
 static void on_remark(void *context, const char *text)
@@ -360,14 +363,14 @@ static void on_remark(void *context, const char *text)
     Train *t = context;
     if (t->options.work.quiet) return;
     progress_clear(&t->progress);
-    fprintf(stderr, "%s\n", text);
+    text_say(stderr, "%s", text);
 }
 
 static void on_warning(void *context, const char *text)
 {
     Train *t = context;
     progress_clear(&t->progress);
-    fprintf(stderr, "ddpm train: %s; training goes on\n", text);
+    text_say(stderr, "ddpm train: %s; training goes on", text);
 }
 
 static bool on_stop(void *context)
@@ -397,7 +400,7 @@ static bool dry_run(Train *t, Err *err)
 
 static int ended(const Train *t, RunEnd end)
 {
-    printf("%s\n", t->folder);
+    text_print_path(t->folder);
     int code = command_finish("train");
     if (end == RUN_STOPPED) return interrupt_exit_code(interrupt_signal());
     return end == RUN_OUT_OF_TIME ? (int)EXIT_OUT_OF_TIME : code;
@@ -407,9 +410,9 @@ static int ended(const Train *t, RunEnd end)
 static int nothing_left(const Train *t)
 {
     if (!t->options.work.quiet)
-        fprintf(stderr, "%s has done its %d steps; --set train.steps=N goes on up to N\n",
-                t->folder, t->config.train.steps);
-    printf("%s\n", t->folder);
+        text_say(stderr, "%s has done its %d steps; --set train.steps=N goes on up to N", t->folder,
+                 t->config.train.steps);
+    text_print_path(t->folder);
     return command_finish("train");
 }
 
@@ -421,7 +424,7 @@ static int run(Train *t, Lock *lock, Err *err)
     if (first == (uint64_t)t->config.train.steps) return nothing_left(t);
     if (!t->options.work.quiet) {
         if (!describe(stderr, t, err)) return command_fail("train", err);
-        fprintf(stderr, "%s %s\n", first > 0 ? "going on with" : "run", t->folder);
+        text_say(stderr, "%s %s", first > 0 ? "going on with" : "run", t->folder);
     }
     interrupt_install();
     progress_init(&t->progress, "train", "steps", (long)first, t->config.train.steps,

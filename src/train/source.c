@@ -1,6 +1,5 @@
 #include "train/source.h"
 
-#include "base/utf8.h"
 #include "model/diffusers.h"
 #include "model/weights.h"
 #include "train/checkpoint.h"
@@ -51,8 +50,7 @@ bool source_newest_run(char run[FILE_PATH], const char *runs, Err *err)
         if (!file_list(&list, runs, err)) return false;
         for (size_t i = 0; i < list.count; i++) {
             char path[FILE_PATH];
-            if (!utf8_is_plain(list.names[i]) || /* the name of no run of ours */
-                !file_path(path, &ignored, "%s/%s", runs, list.names[i]) ||
+            if (!file_path(path, &ignored, "%s/%s", runs, list.names[i]) ||
                 !latest_time(&time, path) || (found && !later(time, best)))
                 continue;
             memcpy(run, path, sizeof path);

@@ -407,3 +407,17 @@ as_somebody() { # COMMAND...
         [[ "$(cat err)" == *"standard output cannot be written: No space left on device" ]]
     done
 }
+
+# What a terminal obeys is none of what is shown; what a script reads is as it is.
+@test "names that steer a terminal: shown without, found all the same" {
+    local name=$'a\e]0;pwned\a'
+    mkdir runs && cp -r model "runs/$name"
+    "$DDPM" sample -n 1 --steps 2 --sampler ddim -o x.npy 2>said
+    grep -q '^runs/a?]0;pwned?/checkpoints/step-.*: 1 images by ddim' said
+    [ "$("$DDPM" train --resume --quiet)" = "runs/$name" ]
+    rm model/checkpoints/latest/checksums.json
+    sed -i 's|"path": *"[^"]*"|"path":"\\u001b]0;pwned\\u0007"|' model/checkpoints/latest/ddpm.json
+    "$DDPM" eval -m model --loss --images 2 -q >report
+    grep -q '^data  *?]0;pwned?$' report
+    ! grep -q $'\e' said report
+}

@@ -446,9 +446,6 @@ static void the_newest_run_has_the_newest_latest(void **state)
     assert_newest(&c, "b");
     set_time(&c, "c", 2000, 6);
     assert_newest(&c, "c");
-    write_run(&c, "\033[31m", 30); /* nobody typed that name */
-    set_time(&c, "\033[31m", 3000, 0);
-    assert_newest(&c, "c");
     remove_in(&c, "c/checkpoints/step-00000020"); /* its latest names nothing */
     assert_newest(&c, "b");
     assert_false(source_newest_run(run, "/nonexistent", &err));
