@@ -419,5 +419,5 @@ as_somebody() { # COMMAND...
     sed -i 's|"path": *"[^"]*"|"path":"\\u001b]0;pwned\\u0007"|' model/checkpoints/latest/ddpm.json
     "$DDPM" eval -m model --loss --images 2 -q >report
     grep -q '^data  *?]0;pwned?$' report
-    ! grep -q $'\e' said report
+    [ "$(grep -c $'\e' said report | tr "\n" " ")" = "said:0 report:0 " ]
 }
