@@ -27,12 +27,13 @@ typedef struct {
     char reason[STB_REASON]; /* stb's words, of STB_UNKNOWN and STB_DAMAGED */
 } StbResult;
 
-/* The arena that a good file takes at most. */
-uint64_t stb_decode_room(int height, int width, size_t file_size);
+/* The arena that a good file takes at most, by the kind that its first bytes tell; where `bytes` is
+ * NULL, one of `size` bytes of any kind. */
+uint64_t stb_decode_room(int height, int width, const uint8_t *bytes, size_t size);
 
 /* Decode `bytes` [size] into `channels` 1 or 3, or 0 for the file's own; alpha is dropped, 16 bits
- * are cut to 8. `arena` is [room], 16-byte aligned, at least stb_decode_room(0, 0, size); what is
- * in it makes no difference. One call at a time in a process. */
+ * are cut to 8. `arena` is [room], 16-byte aligned, at least stb_decode_room(0, 0, bytes, size);
+ * what is in it makes no difference. One call at a time in a process. */
 void stb_decode(StbResult *result, void *arena, size_t room, const uint8_t *bytes, size_t size,
                 int channels);
 

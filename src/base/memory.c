@@ -138,7 +138,7 @@ bool memory_fits(size_t bytes, const char *what, Err *err)
     if (bytes <= limit && held <= limit - bytes) return true;
     return err_set(err, ERR_FAILED,
                    "%s: needs %.0f MiB of memory beside the %.0f MiB that are taken, and there are "
-                   "%.0f MiB; ask for less",
+                   "%.0f MiB; ask for less (fewer or smaller images)",
                    what, (double)bytes / 1048576, (double)held / 1048576, (double)limit / 1048576);
 }
 

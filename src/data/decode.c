@@ -160,10 +160,10 @@ static bool attempt(size_t room, Image *image, StbResult *said, const Decoder *d
 static bool decode_alone(Image *image, const Decoder *decoder, const ImageFile *file, Err *err)
 {
     StbResult said = {0};
-    size_t room = stb_decode_room(FIRST_SIDE, FIRST_SIDE, file->size);
+    size_t room = stb_decode_room(FIRST_SIDE, FIRST_SIDE, NULL, file->size);
     if (attempt(room, image, &said, decoder, file, err)) return true;
     if (said.status != STB_NO_ROOM || !is_possible_size(&said)) return false;
-    room = stb_decode_room(said.height, said.width, file->size) +
+    room = stb_decode_room(said.height, said.width, file->bytes, file->size) +
            3 * (size_t)said.height * (size_t)said.width;
     return attempt(room, image, &said, decoder, file, err);
 }
@@ -184,7 +184,7 @@ static int decode_together(Image *images, const Decoder *decoder, const ImageFil
     size_t bytes = 0;
     int done = 0;
     for (int i = 0; i < count; i++) bytes += files[i].size;
-    size_t room = stb_decode_room(FIRST_SIDE, FIRST_SIDE, bytes);
+    size_t room = stb_decode_room(FIRST_SIDE, FIRST_SIDE, NULL, bytes);
     if (!run(&end, &box, room, decoder, files, count, &ignored)) return 0;
     const StbResult *results = box.shared;
     while (end.how == SANDBOX_DONE && done < count && results[done].status == STB_DECODED &&

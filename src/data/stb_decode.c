@@ -11,6 +11,7 @@
 #include "data/stb_decode.h"
 
 #include <limits.h>
+#include <stdbool.h>
 #include <string.h>
 
 typedef struct {
@@ -84,18 +85,48 @@ static void *take_more(void *block, size_t old, size_t size)
 #include <stb_image.h>
 
 /*
- * The most that each stage takes, in bytes a pixel of four 16-bit channels: the inflated file,
- * twice where it is longer than expected, 16; an interlaced one's passes and their sum, 4 + 8; with
- * the channels that are wanted, 6; as bytes, 3. The rows of a PNG begin with a byte each. JPEG has
- * up to 4 planes of 3 bytes a pixel, in blocks of 32 x 32, of sides of 16 bits. The compressed
- * bytes of a PNG are gathered in a buffer that doubles.
+ * The most bytes a pixel that the stages of each kind of file take, as all of them lie in the arena
+ * at once. PNG: the inflated file, twice where it is longer than expected, as an interlaced one's
+ * is; the channels with one more for transparency, and of an interlaced one half of them for a
+ * pass; a palette's colours; the channels that are wanted, and as bytes; 3 to spare. JPEG: up to 4
+ * planes of 3 bytes, and what is wanted. BMP: 4 channels, and what is wanted.
  */
-uint64_t stb_decode_room(int height, int width, size_t file_size)
+enum { MOST_EACH = 40, JPEG_EACH = 16, BMP_EACH = 8 };
+
+static uint64_t png_each(int depth, int colour, bool interlaced)
 {
-    enum { EACH = 40, ROW = 2, PLANES = 12, BLOCK = 32, JPEG_SIDE = 65535, TABLES = 1 << 16 };
+    static const uint64_t all[] = {1, 0, 3, 1, 2, 0, 4}; /* channels */
+    uint64_t channels = colour >= 0 && colour <= 6 ? all[colour] : 0, out = channels;
+    if (channels == 0) return MOST_EACH;
+    if (channels % 2 == 1) out++;
+    uint64_t bytes = depth == 16 ? 2 : 1, twice = interlaced ? 2 : 1;
+    uint64_t unpacked = twice * channels * bytes, made = out * bytes;
+    if (interlaced) made += (made + 1) / 2;
+    return unpacked + made + (colour == 3 ? 4 : 0) + 3 * bytes + (depth == 16 ? 3 : 0) + 3;
+}
+
+static uint64_t each_of(const uint8_t *bytes, size_t size)
+{
+    enum { PNG_HEADER = 29 };
+    if (bytes && size >= PNG_HEADER && memcmp(bytes, "\x89PNG", 4) == 0 &&
+        memcmp(bytes + 12, "IHDR", 4) == 0)
+        return png_each(bytes[24], bytes[25], bytes[28] != 0);
+    if (bytes && size >= 2 && memcmp(bytes, "\xff\xd8", 2) == 0) return JPEG_EACH;
+    if (bytes && size >= 2 && memcmp(bytes, "BM", 2) == 0) return BMP_EACH;
+    return MOST_EACH;
+}
+
+/*
+ * Besides pixels: the rows of a PNG begin with a byte each. JPEG's planes are in blocks of 32 x 32,
+ * of sides of 16 bits. The compressed bytes of a PNG are gathered in a buffer that doubles.
+ */
+uint64_t stb_decode_room(int height, int width, const uint8_t *bytes, size_t size)
+{
+    enum { ROW = 2, PLANES = 12, BLOCK = 32, JPEG_SIDE = 65535, TABLES = 1 << 16 };
     uint64_t h = (uint64_t)height, w = (uint64_t)width;
     uint64_t sides = (h < JPEG_SIDE ? h : JPEG_SIDE) + (w < JPEG_SIDE ? w : JPEG_SIDE) + BLOCK;
-    return EACH * h * w + ROW * h + PLANES * BLOCK * sides + 2 * (uint64_t)file_size + TABLES;
+    return each_of(bytes, size) * h * w + ROW * h + PLANES * BLOCK * sides + 2 * (uint64_t)size +
+           TABLES;
 }
 
 /* Where stb fails without a word, its last one is that a JPEG or BMP is no PNG; and it names a
@@ -120,7 +151,7 @@ static void decode(StbResult *result, const uint8_t *bytes, int size, int channe
         (int64_t)result->height * result->width > STB_MAX_PIXELS)
         return;
     result->status = STB_NO_ROOM;
-    if (stb_decode_room(result->height, result->width, (size_t)size) > stack->size) return;
+    if (stb_decode_room(result->height, result->width, bytes, (size_t)size) > stack->size) return;
     result->channels = channels > 0 ? channels : own < 3 ? 1 : 3;
     uint8_t *pixels =
         stbi_load_from_memory(bytes, size, &result->width, &result->height, &own, result->channels);

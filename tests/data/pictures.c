@@ -48,16 +48,17 @@ void pictures_mend_crc(uint8_t *chunk, size_t length)
     put_u32(chunk + 4 + length, zip_crc32(chunk, 4 + length));
 }
 
-/* What Adam7's passes hold: rows of a filter's number and 8 bytes a pixel. */
-static size_t interlaced_bytes(size_t side)
+/* The rows of a filter's number and pixels; of Adam7's passes where they are interlaced. */
+static size_t plain_bytes(size_t side, size_t bits, bool interlaced)
 {
     static const size_t passes[7][4] = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4},
                                         {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}};
     size_t bytes = 0;
+    if (!interlaced) return side * (1 + (side * bits + 7) / 8);
     for (int i = 0; i < 7; i++) {
         const size_t *p = passes[i]; /* the first column and row, the steps between them */
         size_t columns = (side - p[0] + p[2] - 1) / p[2], rows = (side - p[1] + p[3] - 1) / p[3];
-        bytes += rows * (1 + 8 * columns);
+        bytes += rows * (1 + (bits * columns + 7) / 8);
     }
     return bytes;
 }
@@ -71,17 +72,23 @@ static uint8_t *put_chunk(uint8_t *at, const char *type, const void *data, size_
     return at + 12 + length;
 }
 
-uint8_t *pictures_large(size_t *size, unsigned side)
+uint8_t *pictures_large(size_t *size, unsigned side, PngKind kind)
 {
-    uint8_t header[13] = {[8] = 16, [9] = 6, [12] = 1};
-    size_t plain = interlaced_bytes(side), packed;
+    static const size_t channels[] = {1, 0, 3, 1, 2, 0, 4};
+    static const uint8_t zero[6] = {0};
+    uint8_t header[13] = {[8] = (uint8_t)kind.depth, (uint8_t)kind.colour, 0, 0, kind.interlaced};
+    size_t bits = channels[kind.colour] * (size_t)kind.depth, packed;
+    size_t plain = plain_bytes(side, bits, kind.interlaced);
     void *zeros = calloc(1, plain);
     unsigned char *pixels = zeros ? zip_deflate(&packed, zeros, plain) : NULL;
-    uint8_t *file = pixels ? malloc(packed + 100) : NULL;
+    uint8_t *file = pixels ? malloc(packed + 200) : NULL;
     assert_non_null(file);
     put_u32(header, side), put_u32(header + 4, side);
     memcpy(file, "\x89PNG\r\n\x1a\n", 8);
     uint8_t *end = put_chunk(file + 8, "IHDR", header, sizeof header);
+    if (kind.colour == 3) end = put_chunk(end, "PLTE", zero, 6);
+    if (kind.transparent)
+        end = put_chunk(end, "tRNS", zero, kind.colour == 3 ? 1 : 2 * channels[kind.colour]);
     end = put_chunk(end, "IDAT", pixels, packed);
     *size = (size_t)(put_chunk(end, "IEND", NULL, 0) - file);
     free(zeros), free(pixels);

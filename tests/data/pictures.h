@@ -23,9 +23,15 @@ void pictures_release(ImageFile *file);
 /* The CRC-32 behind a PNG chunk of `length` bytes made right; `chunk` is where its type begins. */
 void pictures_mend_crc(uint8_t *chunk, size_t length);
 
-/* The largest kind of PNG: of 16-bit colours, with alpha, interlaced; black, `side` by `side`. The
- * caller frees it. */
-uint8_t *pictures_large(size_t *size, unsigned side);
+/* A PNG as its header says it: bits a channel, colour type (0 grey, 2 colour, 3 palette, 4 grey and
+ * alpha, 6 colour and alpha); with a tRNS chunk if `transparent`. */
+typedef struct {
+    int depth, colour;
+    bool interlaced, transparent;
+} PngKind;
+
+/* One that is black, `side` by `side`. The caller frees it. */
+uint8_t *pictures_large(size_t *size, unsigned side, PngKind kind);
 
 /* 71 bytes of a PNG of one pixel, whose pixels are to be 2^31 - 16 bytes. */
 enum { PICTURES_BOMB = 71 };

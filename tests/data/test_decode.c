@@ -77,7 +77,7 @@ static ImageFile large_png(int side, const char *path)
 static void large_images_are_decoded_alone(void **state)
 {
     (void)state;
-    enum { FILES = 5, SIDE = 1000 };
+    enum { FILES = 5, SIDE = 2000 };
     static const int expected[] = {2, 1, 2};
     ImageFile files[FILES];
     Err err;
@@ -225,7 +225,7 @@ static void take_a_while(void *shared, size_t size, const void *input)
     Crowd *crowd = (Crowd *)(uintptr_t)all->files->bytes;
     StbResult *r = shared;
     *r = (StbResult){.status = STB_NO_ROOM, .height = SIDE, .width = SIDE};
-    if (size < stb_decode_room(SIDE, SIDE, all->files->size)) return;
+    if (size < stb_decode_room(SIDE, SIDE, all->files->bytes, all->files->size)) return;
     int now = atomic_fetch_add(&crowd->now, 1) + 1;
     if (now > atomic_load(&crowd->most)) atomic_store(&crowd->most, now);
     for (int i = 0; i < 30000000; i++) ((volatile uint8_t *)shared)[DECODE_ARENA] = 255;
@@ -292,13 +292,13 @@ static void ask_for_much(void *shared, size_t size, const void *input)
 static bool is_refused_before_it_is_taken(void)
 {
     static const Decoder decoder = {ask_for_much, 1};
-    ImageFile file = {"much.bmp", (const uint8_t *)"BM", 2, 3};
+    ImageFile file = {"much", (const uint8_t *)"??", 2, 3}; /* of any kind */
     Image image;
     int count = 1;
     Err err;
     return test_limit_memory((size_t)1 << 30) &&
            !decode_images_by(&decoder, &image, &count, &file, &err) && err.kind == ERR_FAILED &&
-           strstr(err.text, "much.bmp: decoding: needs ") && strstr(err.text, "MiB of memory");
+           strstr(err.text, "much: decoding: needs ") && strstr(err.text, "MiB of memory");
 }
 
 static void arenas_are_compared_with_the_machine(void **state)

@@ -61,7 +61,7 @@ static void room_is_known_beforehand(void **state)
     uint8_t *arena = new_arena(0xEE);
     for (int i = 0; i < PICTURES; i++) {
         ImageFile file = pictures_read(i, 3);
-        uint64_t room = stb_decode_room(PICTURE_HEIGHT, PICTURE_WIDTH, file.size);
+        uint64_t room = stb_decode_room(PICTURE_HEIGHT, PICTURE_WIDTH, file.bytes, file.size);
         assert_true(room < ROOM);
         assert_int_equal(decode(arena, room, &file).status, STB_DECODED);
         StbResult r = decode(arena, room - 1, &file);
@@ -71,25 +71,40 @@ static void room_is_known_beforehand(void **state)
         pictures_release(&file);
     }
     free(arena);
-    assert_true(stb_decode_room(1 << 13, 1 << 13, 0) < (uint64_t)3 << 30);
-    assert_true(stb_decode_room(1, 1 << 24, 0) < (uint64_t)1 << 30);
+    assert_true(stb_decode_room(1 << 13, 1 << 13, NULL, 0) < (uint64_t)3 << 30);
+    assert_true(stb_decode_room(1, 1 << 24, NULL, 0) < (uint64_t)1 << 30);
 }
 
-/* Where the pixels are many, next to nothing is left of the room. */
-static void the_largest_kind_has_room(void **state)
+static void assert_has_room(PngKind kind)
 {
-    (void)state;
-    enum { SIDE = 512 };
+    enum { SIDE = 1024 };
     ImageFile file = {.path = "large", .channels = 3};
-    uint8_t *bytes = pictures_large(&file.size, SIDE);
+    uint8_t *bytes = pictures_large(&file.size, SIDE, kind);
     file.bytes = bytes;
-    size_t room = stb_decode_room(SIDE, SIDE, file.size);
+    size_t room = stb_decode_room(SIDE, SIDE, file.bytes, file.size);
+    assert_true(room <= stb_decode_room(SIDE, SIDE, NULL, file.size));
     void *arena = aligned_alloc(64, (room + 63) / 64 * 64);
     assert_non_null(arena);
     StbResult r = decode(arena, room, &file);
-    if (r.status != STB_DECODED) fail_msg("%s", r.reason);
+    if (r.status != STB_DECODED)
+        fail_msg("%d bits, colour type %d, %d, %d: %s", kind.depth, kind.colour, kind.interlaced,
+                 kind.transparent, r.reason);
     assert_int_equal(r.width, SIDE);
     free(arena), free(bytes);
+}
+
+/* Where the pixels are many, next to nothing is left of the room. */
+static void each_kind_of_png_has_room(void **state)
+{
+    (void)state;
+    static const int colours[] = {0, 2, 3, 4, 6}, depths[] = {1, 2, 4, 8, 16};
+    for (int c = 0; c < 5; c++)
+        for (int d = 0; d < 5; d++) {
+            bool possible = colours[c] == 0 || depths[d] == 8 ||
+                            (colours[c] == 3 ? depths[d] < 8 : depths[d] == 16);
+            for (int i = 0; possible && i < 4; i++)
+                assert_has_room((PngKind){depths[d], colours[c], i % 2, i / 2 && colours[c] < 4});
+        }
 }
 
 /* Cut PNGs, where stb is not shown by their checksums that they are: errors or pixels, and the same
@@ -192,7 +207,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_kinds_are_decoded),
         cmocka_unit_test(room_is_known_beforehand),
-        cmocka_unit_test(the_largest_kind_has_room),
+        cmocka_unit_test(each_kind_of_png_has_room),
         cmocka_unit_test(what_was_in_the_arena_makes_no_difference),
         cmocka_unit_test(pixels_that_are_left_out_are_none_of_before),
         cmocka_unit_test(every_failure_has_its_reason),
