@@ -64,22 +64,24 @@ static bool syntax_error(const char *wrong, const char *text, size_t at, const c
     return err_set(err, ERR_DATA, "%s: line %zu, column %zu: %s", origin, line, column, wrong);
 }
 
-/* How many values the JSON text has at most: one before each comma, and the lists and objects. */
-static size_t values_in(const char *text, size_t length)
+/* The tree of a text at most: a node for each value, with perhaps a key and a string, each in a
+ * block of the C library's, and a pointer for check_keys. cJSON takes them one by one, and the
+ * system refuses none: a kill comes later. */
+static size_t tree_bytes(size_t values, size_t length)
 {
-    size_t count = 1;
-    for (size_t i = 0; i < length; i++) count += text[i] == ',' || text[i] == '[' || text[i] == '{';
-    return count;
+    enum { HEAD = 16, STRING = 32 };
+    return values * (sizeof(cJSON) + HEAD + 2 * STRING + sizeof(char *)) + length;
 }
 
 /* `text` ends in a 0 behind `length`. */
 static bool parse(Json **json, const char *text, size_t length, const char *origin, Err *err)
 {
-    size_t at;
-    const char *wrong = json_text_check(&at, text, length);
+    size_t at, values;
+    const char *wrong = json_text_check(&at, &values, text, length);
     if (wrong) return syntax_error(wrong, text, at, origin, err);
+    if (!memory_fits(tree_bytes(values, length), origin, err)) return false;
     *json = cJSON_ParseWithLengthOpts(text, length + 1, NULL, true);
-    if (!*json) return memory_refused(sizeof **json * values_in(text, length), origin, err);
+    if (!*json) return memory_refused(tree_bytes(values, length), origin, err);
     if (check_keys(*json, origin, err)) return true;
     json_free(*json);
     *json = NULL;
@@ -89,6 +91,7 @@ static bool parse(Json **json, const char *text, size_t length, const char *orig
 bool json_parse(Json **json, const char *text, size_t length, const char *origin, Err *err)
 {
     *json = NULL;
+    if (!memory_fits(length + 1, origin, err)) return false;
     char *copy = malloc(length + 1);
     if (!copy) return memory_refused(length + 1, origin, err);
     memcpy(copy, text, length);

@@ -101,6 +101,18 @@ static bool scan_digits(Scan *scan)
     return true;
 }
 
+/* The text goes on with it; a zero byte is behind the text's end. */
+static bool comes(const Scan *scan, const char *word)
+{
+    return strncmp(scan->text + scan->at, word, strlen(word)) == 0;
+}
+
+/* What Python's json writes unless it is told not to, and diffusers' files of solvers hold. */
+static bool is_not_finite(const Scan *scan)
+{
+    return comes(scan, "NaN") || comes(scan, "Infinity") || comes(scan, "-Infinity");
+}
+
 static bool scan_number(Scan *scan)
 {
     size_t start = scan->at;
@@ -161,21 +173,23 @@ static bool scan_value(Scan *scan)
 {
     static const char *const words[] = {"true", "false", "null"};
     skip_spaces(scan);
-    if (++scan->values > JSON_MAX_VALUES) return fail(scan, "more than 16,777,216 values");
+    if (++scan->values > JSON_MAX_VALUES) return fail(scan, "more than 1,048,576 values");
     unsigned char c = peek(scan, 0);
     if (c == '{' || c == '[') return scan_children(scan);
     if (c == '"') return scan_string(scan);
+    if (!is_digit(c) && is_not_finite(scan))
+        return fail(scan, "NaN, Infinity and -Infinity, which Python writes, are no JSON; write "
+                          "null in its place");
     if (c == '-' || is_digit(c)) return scan_number(scan);
     for (int i = 0; i < 3; i++) {
-        size_t size = strlen(words[i]);
-        if (strncmp(scan->text + scan->at, words[i], size) != 0) continue;
-        scan->at += size;
+        if (!comes(scan, words[i])) continue;
+        scan->at += strlen(words[i]);
         return true;
     }
     return fail(scan, "a value (a number, \"text\", true, false, null, [...] or {...}) is missing");
 }
 
-const char *json_text_check(size_t *at, const char *text, size_t length)
+const char *json_text_check(size_t *at, size_t *values, const char *text, size_t length)
 {
     Scan scan = {.text = text, .length = length};
     if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
@@ -185,5 +199,6 @@ const char *json_text_check(size_t *at, const char *text, size_t length)
         if (scan.at < length) fail(&scan, "there is more behind the value");
     }
     *at = scan.at < length ? scan.at : length;
+    *values = (size_t)scan.values;
     return scan.wrong;
 }

@@ -1,10 +1,17 @@
 #include "base/json.h"
 
 #include "base/file.h"
+#include "base/json_text.h"
+#include "base/memory.h"
+#include "refuse.h"
 #include "support.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <sys/resource.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 static Json *parse(const char *text)
 {
@@ -44,6 +51,10 @@ static void what_is_no_json_is_refused(void **state)
         {"{'a': 1}", "column 2: a key in double quotes is missing"},
         {"tru", "a value (a number"},
         {"nan", "a value (a number"},
+        {"[1, NaN]", "column 5: NaN, Infinity and -Infinity, which Python writes, are no JSON; "},
+        {"{\"lambda_min_clipped\": -Infinity}", "column 24: NaN, Infinity and -Infinity, "},
+        {"[Infinity]", "write null in its place"},
+        {"[-Inf]", "column 3: a digit is missing"},
         {"{} {}", "line 1, column 4: there is more behind the value"},
         {"1 x", "column 3: there is more behind the value"},
         {"// comment\n{}", "column 1: a value (a number"},
@@ -341,6 +352,46 @@ static void changed_texts_do_no_harm(void **state)
         }
 }
 
+#if defined(__GLIBC__) && !SANITIZED
+enum { LONG = 2 * JSON_MAX_VALUES - 1 };
+static char zeros[LONG]; /* [0,0, ... 0] */
+
+/* Little of what is allowed is left, but the heap has room for the text. */
+static bool a_tree_without_room_is_not_begun(void)
+{
+    enum { HEAP = 16 << 20, ROOM = 100 << 20 };
+    struct rlimit limit;
+    Err err;
+    Json *json;
+    mallopt(M_MMAP_THRESHOLD, HEAP), mallopt(M_TRIM_THRESHOLD, HEAP);
+    void *volatile block = malloc(HEAP / 2); /* or the compiler leaves it out */
+    free(block);
+    if (getrlimit(RLIMIT_AS, &limit) != 0) return false;
+    limit.rlim_cur = memory_held() + ROOM;
+    return setrlimit(RLIMIT_AS, &limit) == 0 && !json_parse(&json, zeros, LONG, "x.json", &err) &&
+           err.kind == ERR_FAILED && strncmp(err.text, "x.json: needs ", 14) == 0;
+}
+
+static void a_tree_is_refused_where_there_is_no_room(void **state)
+{
+    (void)state;
+    Err err;
+    Json *json;
+    for (size_t i = 0; i < LONG; i++) zeros[i] = i % 2 ? '0' : ',';
+    zeros[0] = '[', zeros[LONG - 1] = ']';
+    assert_true(test_in_child(a_tree_without_room_is_not_begun));
+    if (!json_parse(&json, zeros, LONG, "x.json", &err)) fail_msg("%s", err.text);
+    assert_int_equal(json_count(json), JSON_MAX_VALUES - 1);
+    json_free(json);
+}
+#else
+static void a_tree_is_refused_where_there_is_no_room(void **state)
+{
+    (void)state;
+    skip();
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -355,6 +406,7 @@ int main(void)
         cmocka_unit_test(numbers_are_short),
         cmocka_unit_test(files_are_written_and_read),
         cmocka_unit_test(changed_texts_do_no_harm),
+        cmocka_unit_test(a_tree_is_refused_where_there_is_no_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
