@@ -325,6 +325,29 @@ bool checkpoint_info(CheckpointInfo *info, const char *folder, Err *err)
     return ok;
 }
 
+/* The tensor that a place in an array of the table is of, or the last before it. */
+static const char *tensor_at(const ParamTable *table, size_t place)
+{
+    int found = 0;
+    for (int p = 0; p < table->count; p++)
+        if (table->list[p].offset <= place && table->list[p].offset >= table->list[found].offset)
+            found = p;
+    return table->list[found].name;
+}
+
+/* Means of squares, whose root is taken: below 0 it is no number, and the next update makes none of
+ * the weights one. */
+static bool check_squares(const float *v, const ParamTable *table, const char *path, Err *err)
+{
+    for (size_t i = 0; i < table->floats; i++)
+        if (v[i] < 0)
+            return err_set(err, ERR_DATA,
+                           "%s: tensor adam_v.%s holds numbers below 0, and Adam's second moments "
+                           "are means of squares",
+                           path, tensor_at(table, i));
+    return true;
+}
+
 /* training.safetensors of `folder`, all of it. */
 static bool read_training(TrainState *state, const TrainConfig *config, const ParamTable *table,
                           const char *folder, Err *err)
@@ -333,7 +356,8 @@ static bool read_training(TrainState *state, const TrainConfig *config, const Pa
     TrainingArrays arrays;
     list_training_arrays(&arrays, config, state);
     return checked_path(path, folder, TRAINING, err) &&
-           weights_read(path, table, arrays.list, arrays.count, err);
+           weights_read(path, table, arrays.list, arrays.count, err) &&
+           check_squares(state->adam_v, table, path, err);
 }
 
 static bool read_first_ema(float *weights, const ParamTable *table, const char *folder, Err *err)

@@ -31,7 +31,8 @@ typedef struct {
     uint64_t saved, drawn, validated, evaluated, remarked; /* the steps of the last of each */
     Lock *lock;
     bool ever_saved, replaces;
-    bool lost; /* the folder is another process's */
+    bool worked; /* a step of this session was finite */
+    bool lost;   /* the folder is another process's */
     Metrics metrics;
     Generator generator;
     const Dataset *validation;
@@ -331,13 +332,22 @@ static bool is_due(uint64_t step, int every)
     return every > 0 && step % (uint64_t)every == 0;
 }
 
+/* What no learning rate mends: the network was used before any update was made. */
+static const char *suspects(const Run *r)
+{
+    return r->worked ? ""
+                     : "not one was finite since it was started, so look first at what it began "
+                       "with, the weights (the checkpoint's, or those of --init) and the data; if "
+                       "they are sound: ";
+}
+
 static bool diverged(const Run *r, const StepReport *report, Err *err)
 {
     if (r->state->bad_steps < r->config->train.max_bad_steps) return false;
     err_set(err, ERR_DIVERGED,
             "step %" PRIu64 ": %d steps in a row with a loss or gradient that is not finite, first "
-            "in %s; %s with a smaller train.learning_rate (now %g)",
-            report->step, r->state->bad_steps, report->bad, way_back(r),
+            "in %s; %s%s with a smaller train.learning_rate (now %g)",
+            report->step, r->state->bad_steps, report->bad, suspects(r), way_back(r),
             r->config->train.learning_rate);
     return true;
 }
@@ -349,6 +359,7 @@ static bool one_step(Run *r, Err *err)
     double start = clock_seconds();
     trainer_step(r->trainer, &report);
     r->step_seconds = clock_seconds() - start;
+    r->worked = r->worked || report.applied;
     metrics_add(&r->metrics, &report);
     if (r->observer->step) r->observer->step(r->observer->context, &report);
     if (is_taken(r, err)) return false;

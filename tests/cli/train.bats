@@ -308,18 +308,27 @@ step-00000036 step-00000038 step-00000040" ]
 @test "numbers that diverge: exit code 4, the step and the block; the checkpoint stays whole" {
     train --out run --set train.steps=20
     cp -r run/checkpoints before
-    status=0
-    # a negative second moment, as no gradients make it: the next update takes its root
-    printf '\0\0\200\277' | dd of=run/checkpoints/latest/training.safetensors bs=1 conv=notrunc \
-        seek=$(($(wc -c <run/checkpoints/latest/training.safetensors) - 4)) status=none
+    local file=run/checkpoints/latest/training.safetensors size header status=0
+    size=$(wc -c <$file) header=$(od -An -t u8 -N 8 $file)
+    put() { # BYTES PLACE
+        printf '%b' "$1" | dd of=$file bs=1 conv=notrunc status=none seek="$2"
+    }
     rm run/checkpoints/latest/checksums.json
+    # a negative second moment, as no gradients make it: the next update would take its root
+    put '\0\0\0200\0277' $((size - 4))
+    refuses 3 "training.safetensors: tensor adam_v.conv_norm_out.bias holds numbers below 0" -- \
+        train --resume --out run --quiet --set train.steps=60
+    # of raw, adam_m and adam_v: a weight that is the greatest float there is
+    cp before/latest/training.safetensors $file
+    put '\0377\0377\0177\0177' $((size - 2 * ((size - 8 - header) / 3) - 4))
     "$DDPM" train --resume --out run --quiet --set train.steps=60 --set train.max_bad_steps=3 \
         >out 2>err || status=$?
     cat err
     [ $status -eq 4 ]
     [ ! -s out ]
     [ "$(grep -c 'was not applied: .* in conv_out$' err)" -eq 3 ]
-    [[ "$(tail -n 1 err)" == "ddpm train: step 23: 3 steps in a row "*conv_out*learning_rate* ]]
+    [[ "$(tail -n 1 err)" == "ddpm train: step 22: 3 steps in a row "*conv_out*learning_rate* ]]
+    tail -n 1 err | grep -qF "not one was finite since it was started, so look first at "
     [ "$(cd run/checkpoints && echo *)" = "latest step-00000020" ]
     cmp run/checkpoints/latest/unet/diffusion_pytorch_model.safetensors \
         before/latest/unet/diffusion_pytorch_model.safetensors
@@ -334,6 +343,7 @@ step-00000036 step-00000038 step-00000040" ]
         tail -n 1 err
         [ $status -eq 4 ]
         tail -n 1 err | grep -qF "$1"
+        tail -n 1 err | grep -qF "not one was finite since it was started, so look first at "
     }
     train --out big --set train.steps=1
     printf '\377\377\177\177' | dd of=$file bs=1 conv=notrunc status=none \

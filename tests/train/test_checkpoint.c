@@ -51,6 +51,7 @@ static Case new_case(void)
     if (!c.unet || !train_state_init(&c.state, table_of(&c), 3, 7, &err)) fail_msg("%s", err.text);
     params_draw(c.state.adam_m, table_of(&c), 8);
     params_draw(c.state.adam_v, table_of(&c), 9);
+    for (size_t i = 0; i < table_of(&c)->floats; i++) c.state.adam_v[i] = fabsf(c.state.adam_v[i]);
     for (uint32_t i = 0; i < 3; i++) params_draw(c.state.ema[i], table_of(&c), 10 + i);
     c.state.step = 30, c.state.images = 60, c.state.updates = 29, c.state.bad_steps = 1;
     return c;
@@ -192,6 +193,33 @@ static void bad_numbers_are_never_written(void **state)
         assert_false(has(&c, "checkpoints/step-00000020"));
         arrays[i][5] = good;
     }
+    free_case(&c);
+}
+
+/* Finite, and yet the next update would be no number. */
+static void second_moments_below_zero_are_refused(void **state)
+{
+    (void)state;
+    Case c = new_case();
+    const ParamTable *table = table_of(&c);
+    char *path = test_path(c.folder, "checkpoints/step-00000030"), words[128];
+    for (int p = 0; p < table->count; p++) {
+        const Param *param = &table->list[p];
+        TrainState read;
+        Err err;
+        size_t place = param->offset + (p % 2 ? 0 : param->count - 1);
+        float good = c.state.adam_v[place];
+        c.state.adam_v[place] = -1e-30f;
+        write_at(&c, 30);
+        c.state.adam_v[place] = good;
+        assert_true(train_state_init(&read, table, 3, 0, &err));
+        assert_false(checkpoint_read(&read, table, path, &err));
+        assert_int_equal(err.kind, ERR_DATA);
+        snprintf(words, sizeof words, "training.safetensors: tensor adam_v.%s ", param->name);
+        if (!strstr(err.text, words)) fail_msg("%s", err.text);
+        train_state_release(&read);
+    }
+    free(path);
     free_case(&c);
 }
 
@@ -412,7 +440,7 @@ static void training_stops_after_bad_steps_in_a_row(void **state)
     assert_int_equal(err.kind, ERR_DIVERGED);
     assert_non_null(strstr(err.text, "step 7"));
     assert_non_null(strstr(err.text, "3 steps in a row"));
-    assert_non_null(strstr(err.text, "mid_block.resnets.0"));
+    assert_non_null(strstr(err.text, "mid_block.resnets.0; the last checkpoint")); /* no more */
     assert_int_equal(w.refused, 3);
     assert_string_equal(w.bad, "mid_block.resnets.0");
     assert_latest(&c, "step-00000004");
@@ -435,6 +463,7 @@ int main(void)
         cmocka_unit_test(each_array_of_weights_is_read_alone),
         cmocka_unit_test(the_same_step_is_written_again),
         cmocka_unit_test(bad_numbers_are_never_written),
+        cmocka_unit_test(second_moments_below_zero_are_refused),
         cmocka_unit_test(old_ones_are_removed),
         cmocka_unit_test(those_beyond_the_newest_go),
         cmocka_unit_test(what_a_crash_left_goes_and_what_is_not_ours_stays),

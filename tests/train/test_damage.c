@@ -13,6 +13,7 @@
 #include "train/classifier.h"
 #include "train/source.h"
 
+#include <math.h>
 #include <stdio.h>
 
 /* ---- checkpoints ---- */
@@ -80,6 +81,7 @@ static char *make_run(void)
     const ParamTable *table = unet_params(t.unet);
     params_draw(t.state.adam_m, table, 8);
     params_draw(t.state.adam_v, table, 9);
+    for (size_t i = 0; i < table->floats; i++) t.state.adam_v[i] = fabsf(t.state.adam_v[i]);
     for (uint32_t i = 0; i < EMAS; i++) params_draw(t.state.ema[i], table, 10 + i);
     for (int i = 0; i < 50; i++) timestep_history_add(&t.history, i * i % T, i / 64.0);
     t.state.step = 30, t.state.images = 60, t.state.updates = 29, t.state.bad_steps = 1;
