@@ -17,8 +17,9 @@ typedef enum { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_LIST, JSON_O
 
 /* --- Reading --- */
 
-/* `length` bytes of `text`. `origin` stands for it in messages: a file's name, "--set". ERR_DATA.
- * The caller gives *json to json_free. */
+/* `length` bytes of `text`. `origin` stands for it in messages: a file's name, "--set". ERR_DATA,
+ * of more values or deeper lists than base/json_text.h takes too; ERR_FAILED where memory has no
+ * room for the tree, before it is begun. The caller gives *json to json_free. */
 bool json_parse(Json **json, const char *text, size_t length, const char *origin, Err *err);
 
 /* A file of at most 16 MiB. */
