@@ -315,17 +315,19 @@ static bool inflate_from(z_stream *stream, const Entry *entry, Archive *archive,
 {
     unsigned char part[AT_ONCE];
     size_t left = entry->packed;
+    bool good = true;
     do {
         if (stream->avail_in == 0) {
             stream->next_in = part;
             stream->avail_in = (uInt)(left < sizeof part ? left : sizeof part);
             left -= stream->avail_in;
-            if (!file_take(&archive->reader, part, stream->avail_in, err)) return false;
+            good = file_take(&archive->reader, part, stream->avail_in, err);
         }
-        *code = inflate(stream, Z_NO_FLUSH);
-    } while (*code == Z_OK && (left > 0 || stream->avail_in > 0));
+        if (good) *code = inflate(stream, Z_NO_FLUSH);
+    } while (good && *code == Z_OK && (left > 0 || stream->avail_in > 0));
     stream->avail_in += left > 0;
-    return true;
+    stream->next_in = NULL; /* what is not used is not looked at again */
+    return good;
 }
 
 /* A deflated member to exactly the bytes of `out` that it says it has. */
