@@ -10,6 +10,8 @@
  */
 #include "data/stb_decode.h"
 
+#include "data/png.h"
+
 #include <limits.h>
 #include <stdbool.h>
 #include <string.h>
@@ -108,8 +110,7 @@ static uint64_t png_each(int depth, int colour, bool interlaced)
 static uint64_t each_of(const uint8_t *bytes, size_t size)
 {
     enum { PNG_HEADER = 29 };
-    if (bytes && size >= PNG_HEADER && memcmp(bytes, "\x89PNG", 4) == 0 &&
-        memcmp(bytes + 12, "IHDR", 4) == 0)
+    if (bytes && size >= PNG_HEADER && png_is(bytes, size) && memcmp(bytes + 12, "IHDR", 4) == 0)
         return png_each(bytes[24], bytes[25], bytes[28] != 0);
     if (bytes && size >= 2 && memcmp(bytes, "\xff\xd8", 2) == 0) return JPEG_EACH;
     if (bytes && size >= 2 && memcmp(bytes, "BM", 2) == 0) return BMP_EACH;
